@@ -1,0 +1,125 @@
+"""benchsuite: a plugin-based benchmarking suite for latent-variable generative models.
+
+This is the public face: what ``__all__`` names is what plugins and scripts may use, besides ``benchsuite.kit``.
+Names are resolved when first used, so that importing benchsuite loads neither torch nor a plugin.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchsuite.contracts import (
+        Cell,
+        Dataset,
+        DataSpec,
+        Executor,
+        ExecutorOptions,
+        FeatureExtractor,
+        Method,
+        Metric,
+        Model,
+        Record,
+        Report,
+        Reporter,
+        Split,
+    )
+    from benchsuite.errors import (
+        BenchsuiteError,
+        ContractError,
+        DataMissingError,
+        DivergedError,
+        NotApplicableError,
+        ParameterError,
+        PluginError,
+        UsageError,
+    )
+    from benchsuite.hookspecs import hookimpl
+    from benchsuite.kit.samples import Samples
+    from benchsuite.kit.training import Run
+    from benchsuite.parameters import Count, Fraction, NonNegative, Positive, PositiveInt
+    from benchsuite.suite import run
+
+__version__ = "0.1.0"
+
+PUBLIC_NAMES = {
+    "benchsuite.contracts": (
+        "Cell",
+        "DataSpec",
+        "Dataset",
+        "Executor",
+        "ExecutorOptions",
+        "FeatureExtractor",
+        "Method",
+        "Metric",
+        "Model",
+        "Record",
+        "Report",
+        "Reporter",
+        "Split",
+    ),
+    "benchsuite.errors": (
+        "BenchsuiteError",
+        "ContractError",
+        "DataMissingError",
+        "DivergedError",
+        "NotApplicableError",
+        "ParameterError",
+        "PluginError",
+        "UsageError",
+    ),
+    "benchsuite.hookspecs": ("hookimpl",),
+    "benchsuite.kit.samples": ("Samples",),
+    "benchsuite.kit.training": ("Run",),
+    "benchsuite.parameters": ("Count", "Fraction", "NonNegative", "Positive", "PositiveInt"),
+    "benchsuite.suite": ("run",),
+}
+
+_HOME = {name: module for module, names in PUBLIC_NAMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - in the order of the table above
+    "Cell",
+    "DataSpec",
+    "Dataset",
+    "Executor",
+    "ExecutorOptions",
+    "FeatureExtractor",
+    "Method",
+    "Metric",
+    "Model",
+    "Record",
+    "Report",
+    "Reporter",
+    "Split",
+    "BenchsuiteError",
+    "ContractError",
+    "DataMissingError",
+    "DivergedError",
+    "NotApplicableError",
+    "ParameterError",
+    "PluginError",
+    "UsageError",
+    "hookimpl",
+    "Samples",
+    "Run",
+    "Count",
+    "Fraction",
+    "NonNegative",
+    "Positive",
+    "PositiveInt",
+    "run",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'benchsuite' has no attribute '{name}'")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,80 @@
+"""The command line: one file per command, loaded only when called; each parses, calls and prints."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+import benchsuite
+from benchsuite.errors import BenchsuiteError, UsageError
+
+# Each command's module is named after it; the sentence is its line in ``benchsuite --help``.
+COMMANDS = {
+    "run": "Run methods on datasets and print the comparison.",
+    "plan": "Show what a run would do, and why, without doing it.",
+    "list": "List methods, datasets, metrics and other plugins by name.",
+    "report": "Write a run's tables in other formats.",
+    "plugins": "Show installed plugins and what is wrong with broken ones.",
+    "env": "Show this machine, its devices and package versions.",
+}
+
+
+class _LazyGroup(click.Group):
+    """Loads a command's module when the command is called, so that --help pays for none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"benchsuite.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean '{close[0]}'? " if close else ""
+            ctx.fail(f"no command named '{args[0]}'; {hint}known: {', '.join(COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit codes: 0 ok, 1 a cell failed, 2 usage, 130 interrupted.",
+)
+@click.version_option(benchsuite.__version__, prog_name="benchsuite")
+def group() -> None:
+    """Benchmark latent-variable generative models: every method on every dataset, in isolation, over seeds."""
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        code = group.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter would complain again when it ends
+        code = 0
+    except BenchsuiteError as error:
+        click.echo(f"Error: {error}", err=True)
+        code = 2 if isinstance(error, UsageError) else 1
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,62 @@
+"""``benchsuite list``."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from typing import Any
+
+import click
+
+from benchsuite.cli.options import json_flag
+
+_KINDS = ("methods", "datasets", "metrics", "features", "executors", "reporters")
+
+
+@click.command("list")
+@click.argument("kind", required=False, type=click.Choice(_KINDS), metavar="[KIND]")
+@json_flag
+def command(kind: str | None, as_json: bool) -> None:
+    """List methods, datasets, metrics, features, executors and reporters by name.
+
+    With a KIND, their parameters too.
+    """
+    from benchsuite.harness.registry import load_registry
+
+    registry = load_registry()
+    kinds = (kind,) if kind else _KINDS
+    found = {k: [_describe(registry.get(k, name)) for name in registry.names(k)] for k in kinds}
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    for each in kinds:
+        click.echo(f"{each}:")
+        width = max((len(item["name"]) for item in found[each]), default=0)
+        for item in found[each]:
+            click.echo(f"  {item['name']:{width}}  {item['summary']}")
+            for parameter in item["parameters"] if kind else ():
+                click.echo(f"  {'':{width}}    {parameter['name']}={parameter['default']}: {parameter['allowed']}")
+    broken = [p for p in registry.plugins if p.problem]
+    if broken:
+        click.echo(f"{len(broken)} broken; see 'benchsuite plugins list'", err=True)
+
+
+def _describe(item: Any) -> dict[str, Any]:
+    from benchsuite.contracts import Metric
+    from benchsuite.parameters import describe, parameters_of
+
+    owner = item.compute if isinstance(item, Metric) else item
+    text = inspect.getdoc(owner) or ""
+    parameters = [
+        {
+            "name": p.name,
+            "default": "required" if p.default is dataclasses.MISSING else str(p.default).lower(),
+            "allowed": describe(p.annotation),
+        }
+        for p in parameters_of(owner).values()
+    ]
+    described = {"name": item.name, "summary": text.partition("\n")[0], "parameters": parameters}
+    if isinstance(item, Metric):
+        described |= {"unit": item.unit, "direction": item.direction, "version": item.version}
+    return described

@@ -1,0 +1,53 @@
+"""The flags that ``run`` and ``plan`` share, and the recipe that they and a TOML file make together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchsuite.harness.recipe import Recipe, read_recipe, recipe_from
+
+_SELECTIONS = "as NAME or NAME[parameter=value,...]@label, separated by commas"
+_FLAGS = (
+    click.option("--methods", "-m", metavar="LIST", help=f"Methods, {_SELECTIONS}."),
+    click.option("--datasets", "-d", metavar="LIST", help="Datasets, likewise.  [default: digits]"),
+    click.option("--seeds", "-s", metavar="SEEDS", help="3 is seeds 0, 1, 2; 4,7 those two; 7, seed 7.  [default: 1]"),
+    click.option("--metrics", metavar="LIST", help="Metrics, likewise.  [default: all that apply]"),
+    click.option("--latent-dim", type=int, help="Size of codes, where a method names none.  [default: the dataset's]"),
+    click.option("--samples", type=int, help="Samples drawn for distances.  [default: 4000]"),
+    click.option("--device", metavar="DEVICE", help="auto, cpu, mps, cuda or cuda:N.  [default: auto]"),
+    click.option("--precision", metavar="P", help="fp32, tf32 or bf16 in training.  [default: fp32]"),
+    click.option("--threads", type=int, help="Processor threads of each cell; numbers depend on it.  [default: 1]"),
+    click.option("--budget", metavar="TIME", help="Stop each training after this time (90s, 30m, 1h30m)."),
+    click.option("--timeout", metavar="TIME", help="Kill a cell that runs longer."),
+    click.option("--memory-limit", metavar="SIZE", help="Fail a cell whose memory grows by more (512M, 8G)."),
+    click.option("--jobs", "-j", type=int, help="Cells at once.  [default: cores / threads; 1 on a GPU]"),
+    click.option("--executor", metavar="NAME", help="Where cells run.  [default: local]"),
+    click.option("--keep", metavar="models|none", help="Whether fitted models are kept.  [default: models]"),
+)
+
+
+def recipe_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give ``command`` the argument RECIPE and every flag of a recipe."""
+    for flag in reversed(_FLAGS):
+        command = flag(command)
+    return click.argument("recipe_file", metavar="[RECIPE.toml]", required=False, type=click.Path(path_type=Path))(
+        command
+    )
+
+
+def recipe_of(recipe_file: Path | None, flags: dict[str, Any]) -> Recipe:
+    """The recipe of a file, if any, with the flags that were given in place of its keys."""
+    values = read_recipe(recipe_file) if recipe_file else {}
+    return recipe_from(values | {key: value for key, value in flags.items() if value is not None})
+
+
+out_flag = click.option(
+    "--out", "-o", type=click.Path(path_type=Path), help="The run directory.  [default: runs/NAME]"
+)
+force_flag = click.option("--force", is_flag=True, help="Run every cell again, from its beginning.")
+fresh_flag = click.option("--fresh", is_flag=True, help="Take a new run directory.")
+json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")

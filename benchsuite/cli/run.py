@@ -1,0 +1,62 @@
+"""``benchsuite run``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchsuite.cli.options import force_flag, fresh_flag, json_flag, out_flag, recipe_flags, recipe_of
+
+
+@click.command("run")
+@recipe_flags
+@out_flag
+@force_flag
+@fresh_flag
+@json_flag
+def command(
+    recipe_file: Path | None, out: Path | None, force: bool, fresh: bool, as_json: bool, **flags: Any
+) -> int:
+    """Run methods on datasets and print the comparison.
+
+    What is finished already is not run again; what was cut off goes on from its checkpoint. Flags stand in for the
+    keys of RECIPE.toml.
+
+    \b
+    benchsuite run --methods glo,dcgan
+    benchsuite run -m pca,vae,dcgan,glo --seeds 3
+    benchsuite run -m "glo[epochs=40],glo[optimiser=sgd]@paper" --metrics psnr,fd
+    """
+    recipe = recipe_of(recipe_file, flags)  # before anything heavy is imported, so that a typo answers at once
+    from benchsuite import suite
+    from benchsuite.cli.progress import watch
+
+    with watch() as observer:
+        outcome = suite.run(recipe, out=out, force=force, fresh=fresh, observer=observer)
+
+    from benchsuite.cli.tables import print_report
+    from benchsuite.results.tables import make_report
+
+    report = make_report(outcome.store, outcome.records)
+    if as_json:
+        click.echo(json.dumps(_as_json(outcome), indent=1))
+    else:
+        print_report(report)
+    if outcome.interrupted:
+        click.echo("interrupted; the same command goes on from here", err=True)
+    return outcome.exit_code
+
+
+def _as_json(outcome: Any) -> dict[str, Any]:
+    from benchsuite.harness.store import result_rows, timing_rows
+
+    return {
+        "run": outcome.store.name,
+        "folder": str(outcome.store.path),
+        "exit_code": outcome.exit_code,
+        "results": list(result_rows(outcome.store.name, outcome.records)),
+        "timings": list(timing_rows(outcome.store.name, outcome.records)),
+    }

@@ -1,0 +1,267 @@
+"""What a plugin provides and what the harness makes of it: the types that everything else agrees on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from benchsuite.parameters import check_fields
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchsuite.kit.samples import Samples
+    from benchsuite.kit.training import Run
+
+Kind = Literal["image", "vector"]
+Split = Literal["train", "test"]
+Status = Literal["ok", "error", "diverged", "oom", "timeout", "killed", "skipped"]
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What a method may know of a dataset before it sees it.
+
+    ``shape`` is that of one sample: (channels, height, width) for images, (features,) for vectors. ``latent_dim``
+    is the size of codes to use: the method's own where it states one, else the run's, else the dataset's.
+    """
+
+    shape: tuple[int, ...]
+    kind: Kind
+    n_train: int
+    latent_dim: int
+    n_classes: int | None = None
+
+
+class _Parameterised:
+    """A frozen dataclass whose fields are hyper-parameters, checked against their annotations when it is made."""
+
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        check_fields(getattr(self, "name", type(self).__name__), self)
+
+
+class Method(_Parameterised, ABC):
+    """A way to learn a generative model; subclasses are frozen dataclasses whose fields are the hyper-parameters.
+
+    A field ``latent_dim: int | None = None`` lets a selection state the size of codes; the harness resolves it
+    into ``spec.latent_dim``.
+    """
+
+    @abstractmethod
+    def build(self, spec: DataSpec) -> Model:
+        """The untrained model, with every parameter and buffer in its final shape."""
+
+    @abstractmethod
+    def fit(self, model: Model, train: Samples, run: Run) -> None:
+        """Train ``model`` in place on ``train``. The global random generators are seeded already."""
+
+
+class Model(nn.Module, ABC):
+    """What was fitted. All its state is in parameters and buffers, so that saving and moving it are free.
+
+    Optional, found by presence:
+
+    - ``latent_dim``: the size of codes;
+    - ``encode(x) -> z``: (N, *shape) -> (N, latent_dim);
+    - ``decode(z) -> x``: (N, latent_dim) -> (N, *shape), images in [0, 1];
+    - ``log_prob(x) -> (N,)``: log density in nats;
+    - ``codes``: (n_train, latent_dim), those of the training rows in order, counted apart from the parameters;
+    - ``prior``: an object with ``sample(n, generator)``, and where known ``std``, ``low``, ``high``, ``log_prob``;
+    - ``project(z) -> z``: the nearest codes that the model allows;
+    - ``copied_rows``: (m,) training rows that ``sample`` copies; distances leave them out of their reference.
+    """
+
+    @abstractmethod
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """``n`` samples, (n, *shape), images in [0, 1]. ``generator`` lives on the CPU and is the only randomness."""
+
+
+class Dataset(_Parameterised, ABC):
+    """Named data; subclasses are frozen dataclasses whose fields are its options."""
+
+    latent_dim: ClassVar[int]
+    features: ClassVar[str | None] = None  # the extractor of feature metrics where a selection names none
+
+    def prepare(self, cache: Path) -> None:  # noqa: B027 - most small datasets have nothing to fetch
+        """Fetch and verify what ``load`` needs into ``cache``. The only network access that a dataset may make."""
+
+    @abstractmethod
+    def load(self, split: Split, cache: Path) -> Samples:
+        """One split. Raises DataMissingError where ``prepare`` has to come first."""
+
+
+class FeatureExtractor(_Parameterised, ABC):
+    """A fixed map from images in [0, 1] to feature vectors."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Identifies weights and preprocessing; scores made under different fingerprints are never compared."""
+
+    @abstractmethod
+    def load(self, device: torch.device) -> Callable[[Tensor], Tensor]:
+        """The map itself, ready on ``device``: (N, C, H, W) in [0, 1] -> (N, D).
+
+        Raises NotApplicableError for weights that are not there, naming the command that fetches them.
+        """
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score: a plain function of artefacts, which it names by its positional parameters, as pytest fixtures do.
+
+    Artefacts: real, train, labels, generated, reconstructed, reconstructed_train, codes, codes_train,
+    real_features, generated_features, model, spec, generator. Keyword-only parameters with defaults are the
+    metric's own and can be selected (``fd[features=classifier]``). ``compute`` returns a number, or a mapping of
+    numbers that gives rows named ``metric.key``. ``version`` goes up when the same model would score otherwise.
+    """
+
+    name: str
+    compute: Callable[..., float | Tensor | Mapping[str, float]]
+    higher_is_better: bool | None
+    unit: str = ""
+    version: int = 1
+
+    @property
+    def direction(self) -> Literal["max", "min", "none"]:
+        """The column ``direction`` of results.csv."""
+        return "none" if self.higher_is_better is None else "max" if self.higher_is_better else "min"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one dataset with one seed, and everything its numbers depend on. All fields are JSON."""
+
+    key: str
+    method: str  # the label: ``@label`` where one was given, else the selection
+    method_name: str
+    params: Mapping[str, Any]
+    dataset: str
+    dataset_name: str
+    dataset_params: Mapping[str, Any]
+    dataset_fingerprint: str
+    seed: int
+    latent_dim: int | None
+    metrics: tuple[str, ...]
+    samples: int
+    device: str
+    precision: str
+    threads: int
+    budget: float | None  # seconds of training after which it stops early
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One score of one cell. ``n`` counts the samples it was computed on; ``fingerprint`` names its protocol."""
+
+    metric: str
+    selection: str
+    value: float | None
+    unit: str
+    direction: str
+    n: int | None
+    fingerprint: str
+    status: Status = "ok"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class PhaseRow:
+    """One timed phase of one cell. ``items`` counts what was processed; memory is the peak above the cell's start."""
+
+    phase: str
+    seconds: float
+    cpu_seconds: float
+    items: int
+    peak_host_mib: float | None
+    peak_device_mib: float | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """How one cell ended. Stored as JSON; everything in a run's tables derives from its records."""
+
+    cell: Cell
+    status: Status
+    reason: str = ""
+    traceback: str = ""
+    metrics: tuple[MetricRow, ...] = ()
+    phases: tuple[PhaseRow, ...] = ()
+    parameters: int | None = None  # learnt numbers, codes apart
+    codes: int | None = None
+    reconstruction: str = ""  # where codes come from: "encoder", "codes" or "recovery", per split
+    device: str = ""
+    environment: str = ""
+    contended: bool = False
+    attempts: int = 1
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary that ``json.dumps`` accepts and ``from_json`` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Record:
+        """The record that ``to_json`` wrote. Raises KeyError or TypeError for anything else."""
+        fields = dict(data)
+        cell = fields["cell"]
+        fields["cell"] = Cell(**{**cell, "metrics": tuple(cell["metrics"])})
+        fields["metrics"] = tuple(MetricRow(**row) for row in fields["metrics"])
+        fields["phases"] = tuple(PhaseRow(**row) for row in fields["phases"])
+        fields["notes"] = tuple(fields["notes"])
+        return cls(**fields)
+
+
+@dataclass(frozen=True)
+class ExecutorOptions:
+    """What a run asks of its executor. ``jobs`` is how many cells may run at once."""
+
+    jobs: int
+
+
+class Executor(ABC):
+    """Decides where cells run. Isolation is not its business: ``run_cell`` brings it along and can be pickled."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def run(
+        self, cells: Sequence[Cell], run_cell: Callable[[Cell], Record], options: ExecutorOptions
+    ) -> Iterator[Record]:
+        """Run every cell and yield each record as it comes. Closing the iterator starts no further cell."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a reporter is given: a run's tables, and where the run lies.
+
+    ``results`` and ``timings`` are the frames of results.csv and timings.csv, ``comparison`` and ``timing`` the
+    tables that people read, one per dataset, ``failures`` the rows that did not come to a number.
+    """
+
+    name: str
+    folder: Path
+    results: pd.DataFrame
+    timings: pd.DataFrame
+    comparison: Mapping[str, pd.DataFrame]
+    timing: Mapping[str, pd.DataFrame]
+    failures: pd.DataFrame
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Reporter(ABC):
+    """Writes a run's tables in one format."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def write(self, report: Report, folder: Path) -> Sequence[Path]:
+        """Write into ``folder``, which exists; return the files written."""

@@ -1,0 +1,81 @@
+"""Every exception that benchsuite raises on purpose.
+
+BenchsuiteError
+├── UsageError             what was asked for cannot be done; the command line exits with 2
+│   ├── UnknownNameError   no such method, dataset, metric, parameter or key
+│   ├── SelectionError     text such as ``glo[epochs=`` that does not parse
+│   ├── ParameterError     a hyper-parameter of the wrong type or out of range
+│   ├── RecipeError        a recipe file that cannot be read
+│   └── StoreError         a run directory that cannot be read, written or shared
+├── PluginError            a plugin that cannot be loaded, or whose name is taken twice
+├── ContractError          a plugin's object returned what its contract does not allow
+├── DivergedError          training or sampling produced NaN or infinity
+├── NotApplicableError     a metric or method that cannot apply here; becomes a skipped row
+└── DataMissingError       a dataset that has not been prepared
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class BenchsuiteError(Exception):
+    """Base of every exception that benchsuite raises on purpose."""
+
+
+class UsageError(BenchsuiteError):
+    """What was asked for cannot be done; the command line exits with 2."""
+
+
+class UnknownNameError(UsageError):
+    """A name that nothing answers to."""
+
+
+class SelectionError(UsageError):
+    """A selection such as ``glo[epochs=`` that does not parse."""
+
+
+class ParameterError(UsageError):
+    """A hyper-parameter of the wrong type or out of range."""
+
+
+class RecipeError(UsageError):
+    """A recipe file that cannot be read."""
+
+
+class StoreError(UsageError):
+    """A run directory that cannot be read, written or shared."""
+
+
+class PluginError(BenchsuiteError):
+    """A plugin that cannot be loaded, or whose name is taken twice."""
+
+
+class ContractError(BenchsuiteError):
+    """A plugin's object returned what its contract does not allow."""
+
+
+class DivergedError(BenchsuiteError):
+    """Training or sampling produced NaN or infinity."""
+
+
+class NotApplicableError(BenchsuiteError):
+    """A metric or method that cannot apply here; its message is the reason of the skipped row."""
+
+
+class DataMissingError(BenchsuiteError):
+    """A dataset that has not been prepared; its message says how to prepare it."""
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """The error for a name that nothing answers to, with the nearest known name.
+
+    >>> str(unknown_name("method", "vea", ["vae", "pca"]))
+    "no method named 'vea'; did you mean 'vae'? known: pca, vae"
+    """
+    from difflib import get_close_matches  # only a failing command pays for it
+
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else ";"
+    return UnknownNameError(f"no {what} named '{name}'{hint} known: {', '.join(names) or 'none'}")

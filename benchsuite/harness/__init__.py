@@ -1,0 +1,1 @@
+"""Runs cells: from a recipe to one record each."""

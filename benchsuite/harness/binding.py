@@ -1,0 +1,132 @@
+"""Selections bound to what they select: names looked up, parameters converted and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchsuite.contracts import Dataset, FeatureExtractor, Metric
+from benchsuite.errors import NotApplicableError, PluginError
+from benchsuite.harness.identity import digest, source_fingerprint
+from benchsuite.harness.recipe import Selection, parse_selections
+from benchsuite.harness.registry import Registry
+from benchsuite.parameters import convert, is_list_type, parameters_of
+
+# Goes up when the way in which evaluation.py makes artefacts changes what metrics see.
+PROTOCOL = 1
+
+ARTEFACTS = (
+    "real",
+    "train",
+    "labels",
+    "generated",
+    "reconstructed",
+    "reconstructed_train",
+    "codes",
+    "codes_train",
+    "real_features",
+    "generated_features",
+    "model",
+    "spec",
+    "generator",
+)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A method or dataset with its label and every one of its parameters, defaults included."""
+
+    label: str
+    name: str
+    params: Mapping[str, Any]
+    instance: Any
+
+    @property
+    def source(self) -> str:
+        """The fingerprint of the plugin's source."""
+        return source_fingerprint(type(self.instance).__module__)
+
+
+def bind(kind: str, selection: Selection, registry: Registry) -> list[Bound]:
+    """One Bound, or one for each combination where a parameter is given a list of values: ``glo[epochs=[10,20]]``.
+
+    Raises UsageError for unknown names and bad values, PluginError for a plugin that is broken.
+    """
+    cls = registry.get(kind, selection.name)
+    declared = parameters_of(cls)
+    choices: list[list[tuple[str, Any]]] = []
+    for key, value in selection.params:
+        sweeps = isinstance(value, tuple) and not (key in declared and is_list_type(declared[key].annotation))
+        choices.append([(key, v) for v in value] if sweeps else [(key, value)])
+    bound = []
+    for combination in itertools.product(*choices):
+        one = dataclasses.replace(selection, params=tuple(combination))
+        label = one.unlabelled()
+        if selection.label:
+            swept = [pair for pair in combination if dict(selection.params)[pair[0]] != pair[1]]
+            label = str(Selection(selection.label, tuple(swept)))
+        instance = make(kind, one.name, dict(combination), registry)
+        bound.append(Bound(label, one.name, dataclasses.asdict(instance), instance))
+    return bound
+
+
+def make(kind: str, name: str, params: Mapping[str, Any], registry: Registry) -> Any:
+    """The method, dataset or extractor ``name`` with ``params``, as text or typed."""
+    cls = registry.get(kind, name)
+    return cls(**convert(name, cls, params))
+
+
+def extractor_of(text: str | None, dataset: type[Dataset], registry: Registry) -> FeatureExtractor:
+    """The feature extractor that a metric selects by ``text``, else the dataset's own."""
+    chosen = text or dataset.features
+    if chosen is None:
+        raise NotApplicableError(f"dataset '{dataset.name}' names no feature extractor; select one: [features=NAME]")
+    (selection,) = parse_selections(chosen)
+    extractor: FeatureExtractor = make("features", selection.name, dict(selection.params), registry)
+    return extractor
+
+
+@dataclass(frozen=True)
+class BoundMetric:
+    """A metric with its parameters, the artefacts it asks for, and the fingerprint of its protocol."""
+
+    selection: str
+    metric: Metric
+    params: Mapping[str, Any]
+    artefacts: Sequence[str]
+    fingerprint: str
+
+
+def bind_metric(selection: Selection, dataset: type[Dataset], samples: int, registry: Registry) -> BoundMetric:
+    """Raises UsageError and PluginError like ``bind``; PluginError for an artefact that does not exist."""
+    metric: Metric = registry.get("metrics", selection.name)
+    artefacts = _positional(metric)
+    given = convert(metric.name, metric.compute, dict(selection.params))
+    params = {p.name: p.default for p in parameters_of(metric.compute).values()} | given
+    protocol: dict[str, Any] = {
+        "metric": metric.name,
+        "version": metric.version,
+        "params": params,
+        "protocol": PROTOCOL,
+    }
+    if any(a.startswith("generated") for a in artefacts):
+        protocol["samples"] = samples
+    if any(a.endswith("_features") for a in artefacts):
+        try:
+            protocol["features"] = extractor_of(params.get("features"), dataset, registry).fingerprint
+        except NotApplicableError:
+            protocol["features"] = None  # the row will be skipped with that reason
+    return BoundMetric(selection.unlabelled(), metric, params, artefacts, digest(protocol, 8))
+
+
+def _positional(metric: Metric) -> tuple[str, ...]:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = [p.name for p in inspect.signature(metric.compute).parameters.values() if p.kind in kinds]
+    for name in names:
+        if name not in ARTEFACTS:
+            raise PluginError(f"metric '{metric.name}' asks for '{name}'; artefacts are {', '.join(ARTEFACTS)}")
+    return tuple(names)

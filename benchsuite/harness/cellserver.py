@@ -1,0 +1,191 @@
+"""The process that cells are forked from, and the cell's side of isolation.
+
+Run as ``python -m benchsuite.harness.cellserver``. It reads jobs from standard input and writes messages to standard
+output, one JSON object a line. It imports torch and every plugin once, and never touches a device, runs a tensor
+operation or starts a thread, so that its children can do all of that; each job is a forked child that costs tens of
+milliseconds. It ends, and its children with it, when the driver's end of the pipe closes, however that came about.
+
+With ``--once`` it runs one job in its own process, for systems where forking is unsafe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import json
+import os
+import selectors
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+_PR_SET_PDEATHSIG = 1
+
+
+class _Messages:
+    """The pipe to the driver. Lines stay under PIPE_BUF, so that those of several processes never mix."""
+
+    _LIMIT = 4000
+
+    def __init__(self) -> None:
+        self._pipe = os.dup(1)
+        os.set_inheritable(self._pipe, False)
+        os.dup2(2, 1)  # what plugins print goes to the driver's stderr, or to the cell's log
+
+    def send(self, **message: Any) -> None:
+        line = json.dumps(message) + "\n"
+        if len(line) > self._LIMIT:
+            line = json.dumps(message | {"text": str(message.get("text", ""))[:500]}) + "\n"
+        os.write(self._pipe, line.encode())
+
+
+def _preload() -> None:
+    """Import everything that cells need, single-threaded: a parallel operation at import would hang every child."""
+    import torch
+
+    torch.set_num_threads(1)
+    import PIL.Image
+    import PIL.PngImagePlugin  # noqa: F401 - loaded here so that no cell pays for it
+
+    from benchsuite.harness import runner
+    from benchsuite.harness.registry import load_registry
+
+    load_registry()
+    assert runner is not None
+
+
+def serve() -> None:
+    """Fork a child for each job until standard input closes."""
+    messages = _Messages()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what an interrupt means
+    _preload()
+    selector = selectors.DefaultSelector()
+    selector.register(0, selectors.EVENT_READ)
+    running: dict[int, int] = {}  # job number -> process
+    waiting = b""
+    messages.send(event="ready")
+    try:
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj == 0:
+                    data = os.read(0, 65536)
+                    if not data:
+                        return
+                    *lines, waiting = (waiting + data).split(b"\n")
+                    for line in lines:
+                        _obey(json.loads(line), running, selector, messages)
+                else:
+                    _reap(key.data, running, selector, key.fd, messages)
+    finally:
+        for process in running.values():
+            _kill(process)
+
+
+def _obey(
+    order: dict[str, Any], running: dict[int, int], selector: selectors.BaseSelector, messages: _Messages
+) -> None:
+    number = order["number"]
+    if "kill" in order:
+        if number in running:
+            _kill(running[number])
+        return
+    parent = os.getpid()
+    process = os.fork()
+    if process == 0:
+        selector.close()
+        _die_with(parent)
+        _run_child(order, messages)
+    with contextlib.suppress(OSError):
+        os.setpgid(process, process)  # the child does the same; whoever comes first
+    running[number] = process
+    selector.register(os.pidfd_open(process), selectors.EVENT_READ, number)
+    messages.send(event="started", number=number, process=process)
+
+
+def _reap(
+    number: int, running: dict[int, int], selector: selectors.BaseSelector, fd: int, messages: _Messages
+) -> None:
+    selector.unregister(fd)
+    os.close(fd)
+    process = running.pop(number)
+    _kill(process)  # what the cell started and left behind; before waitpid, so that the number is still its own
+    _, status = os.waitpid(process, 0)
+    messages.send(event="ended", number=number, code=os.waitstatus_to_exitcode(status))
+
+
+def _kill(process: int) -> None:
+    """Kill a child and everything in its process group."""
+    for kill in (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(process, signal.SIGKILL)
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this child when the server dies, which would otherwise leave it running as an orphan."""
+    os.setpgid(0, 0)
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def _run_child(order: dict[str, Any], messages: _Messages) -> NoReturn:
+    code = 70
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        _run(order, messages)
+        code = 0
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # not sys.exit: the server's own clean-up is not the child's
+
+
+def _run(order: dict[str, Any], messages: _Messages) -> None:
+    from benchsuite.harness.runner import Job, run_job
+
+    job = Job.from_json(order["job"])
+    _redirect_output(Path(job.run_folder) / "cells" / job.cell.key / "log.txt")
+    faulthandler.enable()  # a crash in native code leaves its Python stack in the log
+    if job.memory_limit is not None:
+        _limit_memory(job.memory_limit)
+    report: Callable[[float, str], None] = lambda fraction, text: messages.send(  # noqa: E731
+        event="progress", number=order["number"], fraction=round(fraction, 4), text=text
+    )
+    run_job(job, report)
+
+
+def _redirect_output(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+
+
+def _limit_memory(limit: int) -> None:
+    """Let private memory grow by at most ``limit`` bytes; beyond it allocations fail and the cell says where."""
+    import resource
+
+    used = 0
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmData"):
+            used = int(line.split()[1]) * 1024
+    resource.setrlimit(resource.RLIMIT_DATA, (used + limit, used + limit))
+
+
+def run_once() -> None:
+    """Run the one job on standard input in this process."""
+    messages = _Messages()
+    order = json.loads(sys.stdin.readline())
+    _preload()
+    messages.send(event="started", number=order["number"], process=os.getpid())
+    _run(order, messages)
+
+
+if __name__ == "__main__":
+    run_once() if "--once" in sys.argv else serve()

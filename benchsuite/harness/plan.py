@@ -1,0 +1,237 @@
+"""The plan: a recipe and the registry make cells, each with its identity; the store says which are done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from benchsuite.contracts import Cell, Record
+from benchsuite.errors import PluginError, SelectionError
+from benchsuite.harness.binding import Bound, BoundMetric, bind, bind_metric
+from benchsuite.harness.identity import digest
+from benchsuite.harness.recipe import Recipe, Selection
+from benchsuite.harness.registry import Registry
+from benchsuite.harness.store import RunStore
+
+MAX_ATTEMPTS = 3
+Action = Literal["done", "run", "resume", "retry", "score", "broken"]
+_RETRIED = ("error", "oom", "timeout", "killed")
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell, what is to be done about it and why. ``broken`` cells cannot run: ``why`` becomes their record."""
+
+    cell: Cell
+    action: Action
+    why: str
+    record: Record | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every cell of a recipe, in the order in which tables show them."""
+
+    recipe: Recipe
+    cells: tuple[PlannedCell, ...]
+
+    @property
+    def to_run(self) -> tuple[PlannedCell, ...]:
+        """The cells that an executor has to run."""
+        return tuple(c for c in self.cells if c.action in ("run", "resume", "retry", "score"))
+
+
+def make_plan(recipe: Recipe, registry: Registry, store: RunStore | None = None, *, force: bool = False) -> Plan:
+    """The plan of ``recipe``, against what ``store`` holds already; ``force`` runs every cell from its beginning.
+
+    Raises UsageError for whatever a person has to put right first; a broken plugin only breaks its own cells.
+    """
+    registry.get("executors", recipe.executor)
+    methods = [m for s in recipe.methods for m in _bind_or_break("methods", s, registry)]
+    datasets = [d for s in recipe.datasets for d in _bind_or_break("datasets", s, registry)]
+    planned = []
+    for dataset in datasets:
+        metrics = _metrics(recipe, dataset, registry)
+        for method in methods:
+            for seed in recipe.seeds:
+                cell = _cell(recipe, method, dataset, seed, metrics)
+                broken = next((str(b) for b in (method, dataset) if isinstance(b, _Broken)), None)
+                planned.append(_decide(cell, broken, metrics, store, force))
+    _check_labels(planned)
+    return Plan(recipe, tuple(planned))
+
+
+@dataclass(frozen=True)
+class _Broken:
+    """A selection whose plugin cannot be used."""
+
+    label: str
+    name: str
+    reason: str
+    params: dict[str, Any]
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def _bind_or_break(kind: str, selection: Selection, registry: Registry) -> list[Bound | _Broken]:
+    try:
+        return list(bind(kind, selection, registry))
+    except PluginError as error:
+        label = selection.label or selection.unlabelled()
+        return [_Broken(label, selection.name, str(error), dict(selection.params))]
+
+
+def _metrics(recipe: Recipe, dataset: Bound | _Broken, registry: Registry) -> list[BoundMetric | Selection]:
+    """The metrics of one dataset's cells; a Selection alone where its plugin is broken."""
+    selections = recipe.metrics
+    if selections is None:
+        selections = tuple(Selection(name) for name in registry.names("metrics"))
+    if isinstance(dataset, _Broken):
+        return list(selections)
+    bound: list[BoundMetric | Selection] = []
+    for selection in selections:
+        try:
+            bound.append(bind_metric(selection, type(dataset.instance), recipe.samples, registry))
+        except PluginError:
+            bound.append(selection)
+    return bound
+
+
+def _cell(
+    recipe: Recipe,
+    method: Bound | _Broken,
+    dataset: Bound | _Broken,
+    seed: int,
+    metrics: list[BoundMetric | Selection],
+) -> Cell:
+    latent_dim = method.params.get("latent_dim") or recipe.latent_dim or _default_latent_dim(dataset)
+    identity = {
+        "method": [method.name, method.params, _source(method)],
+        "dataset": _fingerprint(dataset),
+        "seed": seed,
+        "latent_dim": latent_dim,
+        "device": recipe.device,
+        "precision": recipe.precision,
+        "threads": recipe.threads,
+        "budget": recipe.budget,
+    }
+    readable = re.sub(r"[^A-Za-z0-9_.=-]+", "_", f"{method.label}-{dataset.label}")[:60].strip("_")
+    return Cell(
+        key=f"{readable}-s{seed}-{digest(identity)}",
+        method=method.label,
+        method_name=method.name,
+        params=method.params,
+        dataset=dataset.label,
+        dataset_name=dataset.name,
+        dataset_params=dataset.params,
+        dataset_fingerprint=_fingerprint(dataset),
+        seed=seed,
+        latent_dim=latent_dim,
+        metrics=tuple(m.selection if isinstance(m, BoundMetric) else m.unlabelled() for m in metrics),
+        samples=recipe.samples,
+        device=recipe.device,
+        precision=recipe.precision,
+        threads=recipe.threads,
+        budget=recipe.budget,
+    )
+
+
+def _default_latent_dim(dataset: Bound | _Broken) -> int | None:
+    return None if isinstance(dataset, _Broken) else dataset.instance.latent_dim
+
+
+def _source(part: Bound | _Broken) -> str:
+    return "broken" if isinstance(part, _Broken) else part.source
+
+
+def _fingerprint(dataset: Bound | _Broken) -> str:
+    return digest([dataset.name, dataset.params, _source(dataset)], 8)
+
+
+def _decide(
+    cell: Cell, broken: str | None, metrics: list[BoundMetric | Selection], store: RunStore | None, force: bool
+) -> PlannedCell:
+    if broken:
+        return PlannedCell(cell, "broken", broken)
+    record = store.record(cell.key) if store and not force else None
+    if force:
+        return PlannedCell(cell, "run", "forced")
+    if record is None:
+        return _decide_unfinished(cell, store)
+    if record.status in _RETRIED:
+        if record.attempts >= MAX_ATTEMPTS:
+            return PlannedCell(cell, "done", f"{record.status}, given up after {record.attempts} attempts", seen_by(record, cell))
+        return PlannedCell(cell, "retry", f"ended as {record.status}, attempt {record.attempts + 1}", record)
+    missing = [str(m) for m in _unscored(metrics, record)] if record.status == "ok" else []
+    if missing:
+        model = store is not None and (store.cell_folder(cell.key) / "model.pt").exists()
+        scores = ", ".join(missing)
+        if model:
+            return PlannedCell(cell, "score", f"trained, not scored: {scores}", record)
+        return PlannedCell(cell, "run", f"no model was kept to score: {scores}", record)
+    return PlannedCell(cell, "done", "finished" if record.status == "ok" else record.status, seen_by(record, cell))
+
+
+def _decide_unfinished(cell: Cell, store: RunStore | None) -> PlannedCell:
+    if store and (store.cell_folder(cell.key) / "checkpoint.pt").exists():
+        return PlannedCell(cell, "resume", "cut off in training, goes on from its checkpoint")
+    changed = _nearest(cell, store)
+    if changed:
+        return PlannedCell(cell, "run", f"{changed} changed since it was run")
+    return PlannedCell(cell, "run", "new")
+
+
+def _nearest(cell: Cell, store: RunStore | None) -> str:
+    """What differs from a finished cell of the same name, for the plan's ``why``."""
+    if store is None:
+        return ""
+    for folder in sorted((store.path / "cells").glob(f"{cell.key.rpartition('-')[0]}-*")):
+        other = store.record(folder.name)
+        if other is None:
+            continue
+        names = ("params", "dataset_fingerprint", "latent_dim", "device", "precision", "threads", "budget")
+        differing = [name for name in names if _plain(getattr(other.cell, name)) != _plain(getattr(cell, name))]
+        return ", ".join(differing) or "code"
+    return ""
+
+
+def _plain(value: Any) -> Any:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def _unscored(metrics: list[BoundMetric | Selection], record: Record) -> Iterator[str]:
+    done = {(row.selection, row.fingerprint) for row in record.metrics}
+    broken = {row.selection for row in record.metrics if row.status == "error"}
+    for metric in metrics:
+        if isinstance(metric, Selection):
+            if metric.unlabelled() not in broken:
+                yield metric.unlabelled()
+        elif (metric.selection, metric.fingerprint) not in done:
+            yield metric.selection
+
+
+def seen_by(record: Record, cell: Cell) -> Record:
+    """``record`` with the rows that ``cell`` asks for only, in its order; a record may hold those of earlier plans."""
+    rows = [row for selection in cell.metrics for row in record.metrics if row.selection == selection]
+    return replace(record, cell=cell, metrics=tuple(rows))
+
+
+def _check_labels(planned: list[PlannedCell]) -> None:
+    """Two variants must not share a row: same label, other parameters."""
+    params: dict[tuple[str, str], str] = {}
+    for item in planned:
+        identity = digest([item.cell.method_name, item.cell.params])
+        if params.setdefault((item.cell.method, item.cell.dataset), identity) != identity:
+            raise SelectionError(f"two methods share the label '{item.cell.method}'; give one another: NAME@label")
+
+
+def plan_rows(plan: Plan) -> list[dict[str, Any]]:
+    """The plan as ``benchsuite plan`` prints it."""
+    return [
+        {"method": p.cell.method, "dataset": p.cell.dataset, "seed": p.cell.seed, "action": p.action, "why": p.why}
+        | {"cell": p.cell.key}
+        for p in plan.cells
+    ]

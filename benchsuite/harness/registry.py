@@ -1,0 +1,193 @@
+"""The registry: plugins found by entry point, loaded one at a time, and the names they provide."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from benchsuite import hookspecs
+from benchsuite.contracts import Dataset, Executor, FeatureExtractor, Method, Metric, Reporter
+from benchsuite.errors import PluginError, UnknownNameError, unknown_name
+
+_GROUP = "benchsuite"
+_CLASSES: dict[str, type] = {
+    "methods": Method,
+    "datasets": Dataset,
+    "features": FeatureExtractor,
+    "executors": Executor,
+    "reporters": Reporter,
+}
+KINDS = ("methods", "datasets", "metrics", "features", "executors", "reporters")
+
+
+@dataclass
+class PluginInfo:
+    """One entry point: where it comes from, what it provides, and why it does not work where it does not."""
+
+    name: str
+    module: str
+    distribution: str
+    version: str
+    provides: dict[str, list[str]] = field(default_factory=dict)
+    problem: str = ""
+
+    def __str__(self) -> str:
+        return f"plugin '{self.name}' ({self.distribution} {self.version})"
+
+
+class Registry:
+    """Names and what they stand for. A broken plugin is a row in ``plugins`` and an error only when selected."""
+
+    def __init__(self) -> None:
+        self.plugins: list[PluginInfo] = []
+        self.manager = pluggy.PluginManager("benchsuite")
+        self.manager.add_hookspecs(hookspecs)
+        self._names: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+        self._problems: dict[tuple[str, str], str] = {}
+
+    def names(self, kind: str) -> list[str]:
+        """The usable names of one kind, sorted."""
+        return sorted(self._names[kind])
+
+    def get(self, kind: str, name: str) -> Any:
+        """What ``name`` stands for.
+
+        Raises PluginError where its plugin is broken or its name is taken twice, UnknownNameError where nothing
+        answers to it.
+        """
+        if name in self._names[kind]:
+            return self._names[kind][name]
+        problem = self._problems.get((kind, name))
+        broken = [p for p in self.plugins if p.problem and p.name == name]
+        if problem or broken:
+            raise PluginError(problem or f"{broken[0]} is broken: {broken[0].problem}")
+        error = unknown_name(kind.removesuffix("s"), name, self._names[kind])
+        others = [p for p in self.plugins if p.problem]
+        if others:
+            error = UnknownNameError(f"{error}\nbroken plugins, see 'benchsuite plugins list': {_list(others)}")
+        raise error
+
+    def add(self, name: str, load: Callable[[], ModuleType], info: PluginInfo) -> None:
+        """Load one plugin and take in what it provides; whatever goes wrong is kept as ``info.problem``."""
+        self.plugins.append(info)
+        twin = next((p for p in self.plugins if p.name == name and p is not info), None)
+        if twin is not None:
+            self._refuse_both(info, twin)
+            return
+        try:
+            module = load()
+            self.manager.register(module, name=name)
+            self._check_hooks(module)
+            provided = {kind: self._provided(module, kind) for kind in KINDS}
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may raise anything at import, SystemExit included
+            if self.manager.has_plugin(name):
+                self.manager.unregister(name=name)
+            info.problem = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+            return
+        for kind, items in provided.items():
+            for item in items:
+                self._take(kind, item, info)
+
+    def _refuse_both(self, info: PluginInfo, twin: PluginInfo) -> None:
+        info.problem = f"its entry point name is also used by {twin}; uninstall one"
+        twin.problem = f"its entry point name is also used by {info}; uninstall one"
+        if self.manager.has_plugin(twin.name):
+            self.manager.unregister(name=twin.name)
+        for kind, names in twin.provides.items():
+            for name in names:
+                self._names[kind].pop(name, None)
+                self._problems[kind, name] = f"{twin} is broken: {twin.problem}"
+
+    def _check_hooks(self, module: ModuleType) -> None:
+        """pluggy lets a misspelt hook pass in silence, and a hook that is not marked as well."""
+        known = [name for name in vars(hookspecs) if name.startswith("benchsuite_")]
+        for name, value in vars(module).items():
+            if not inspect.isfunction(value) or getattr(value, "__module__", None) != module.__name__:
+                continue
+            marked = hasattr(value, "benchsuite_impl")
+            if marked and name not in known:
+                raise PluginError(str(unknown_name("hook", name, known)))
+            if not marked and name in known:
+                raise PluginError(f"{name} is not marked as a hook; write @benchsuite.hookimpl above it")
+        self.manager.check_pending()
+
+    def _provided(self, module: ModuleType, kind: str) -> Sequence[Any]:
+        hook = getattr(self.manager.hook, f"benchsuite_{kind}")
+        implementation = next((i for i in hook.get_hookimpls() if i.plugin is module), None)
+        items = implementation.function() if implementation else None
+        if items is None:
+            return ()
+        if not isinstance(items, list | tuple):
+            raise PluginError(f"benchsuite_{kind} returned {items!r}; it returns a list")
+        for item in items:
+            _check_item(kind, item)
+        return items
+
+    def _take(self, kind: str, item: Any, info: PluginInfo) -> None:
+        owners = [p for p in self.plugins if item.name in p.provides.get(kind, ())]
+        info.provides.setdefault(kind, []).append(item.name)
+        if owners:
+            singular = kind.removesuffix("s")
+            problem = f"{singular} '{item.name}' is provided twice: by {owners[0]} and by {info}; uninstall one"
+            self._problems[kind, item.name] = problem
+            self._names[kind].pop(item.name, None)
+            owners[0].problem = info.problem = problem
+        else:
+            self._names[kind][item.name] = item
+
+
+def _check_item(kind: str, item: Any) -> None:
+    if kind == "metrics":
+        if not isinstance(item, Metric):
+            raise PluginError(f"benchsuite_metrics returned {item!r}; it returns Metric objects")
+        return
+    base = _CLASSES[kind]
+    if not (isinstance(item, type) and issubclass(item, base)):
+        raise PluginError(f"benchsuite_{kind} returned {item!r}; it returns subclasses of {base.__name__}")
+    if not isinstance(getattr(item, "name", None), str):
+        raise PluginError(f"{item.__name__} has no name; write name = '...' in its body")
+    if inspect.isabstract(item):
+        missing = ", ".join(sorted(item.__abstractmethods__))
+        raise PluginError(f"{item.name} does not define {missing}")
+    if issubclass(item, Method | Dataset | FeatureExtractor) and not _is_own_frozen_dataclass(item):
+        raise PluginError(f"{item.name} is no frozen dataclass; write @dataclass(frozen=True) above it")
+
+
+def _is_own_frozen_dataclass(item: type) -> bool:
+    parameters = item.__dict__.get("__dataclass_params__")
+    return dataclasses.is_dataclass(item) and parameters is not None and parameters.frozen
+
+
+def _list(plugins: list[PluginInfo]) -> str:
+    return ", ".join(p.name for p in plugins)
+
+
+@functools.cache
+def load_registry() -> Registry:
+    """The registry of every installed plugin, loaded once per process."""
+    registry = Registry()
+    found = sorted(entry_points(group=_GROUP), key=_order)
+    for entry_point in found:
+        distribution, version = _origin(entry_point)
+        info = PluginInfo(entry_point.name, entry_point.value, distribution, version)
+        registry.add(entry_point.name, entry_point.load, info)
+    return registry
+
+
+def _origin(entry_point: EntryPoint) -> tuple[str, str]:
+    return (entry_point.dist.name, entry_point.dist.version) if entry_point.dist else ("unknown", "0")
+
+
+def _order(entry_point: EntryPoint) -> tuple[bool, str, str]:
+    distribution = _origin(entry_point)[0]
+    return distribution != "benchsuite", distribution, entry_point.name

@@ -1,0 +1,300 @@
+"""One cell, start to record: load, build, fit, evaluate. Runs in the cell's own process."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchsuite.contracts import Cell, Dataset, DataSpec, Method, MetricRow, Model, PhaseRow, Record, Status
+from benchsuite.errors import BenchsuiteError, DivergedError, NotApplicableError, PluginError
+from benchsuite.harness.binding import bind_metric, make
+from benchsuite.harness.environment import cache_folder, environment_key
+from benchsuite.harness.evaluation import Evaluation, broken_metric, check_output
+from benchsuite.harness.recipe import parse_selections
+from benchsuite.harness.registry import Registry, load_registry
+from benchsuite.harness.store import RunStore
+from benchsuite.kit.files import replacing
+from benchsuite.kit.nets import parameter_count
+from benchsuite.kit.samples import Samples
+from benchsuite.kit.timing import Timings
+from benchsuite.kit.training import Run
+
+_CHECKPOINT_SECONDS = float(os.environ.get("BENCHSUITE_CHECKPOINT_SECONDS", "30"))
+_BUSY_SHARE = 0.8  # of one processor, below which a cell had to wait for others
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a cell's process is told. ``score_only`` scores a finished model again without training it."""
+
+    cell: Cell
+    run_folder: str
+    keep_model: bool
+    shared_device: bool  # more cells at once than the machine has processors or devices for
+    score_only: bool
+    attempts: int
+    memory_limit: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON, for the pipe."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Job:
+        """The job that ``to_json`` wrote."""
+        cell = Cell(**{**data["cell"], "metrics": tuple(data["cell"]["metrics"])})
+        return cls(**{**data, "cell": cell})
+
+
+def run_job(job: Job, report: Callable[[float, str], None]) -> None:
+    """Run one cell and store its record. Whatever the plugins raise becomes the record's status and reason."""
+    store = RunStore(Path(job.run_folder))
+    torch.set_num_threads(job.cell.threads)
+    previous = store.record(job.cell.key) if job.score_only else None
+    work = _Work(job, store, report)
+    try:
+        record = work.score(previous) if previous else work.run()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        traceback.print_exc()  # into the cell's log
+        record = work.failed(error)
+    store.write_record(record)
+    if record.status in ("ok", "diverged", "skipped"):
+        (work.folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+class _Work:
+    """The steps of one cell and what they share."""
+
+    def __init__(self, job: Job, store: RunStore, report: Callable[[float, str], None]) -> None:
+        self.job, self.cell, self.report = job, job.cell, report
+        self.folder = store.cell_folder(job.cell.key)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.registry: Registry = load_registry()
+        self.device = torch.device("cpu")
+        self.timings = Timings(self.device)
+        self.notes: list[str] = []
+
+    def run(self) -> Record:
+        self._set_up()
+        method, dataset, train, spec, model = self._build()
+        run = Run(
+            seed=self.cell.seed,
+            device=self.device,
+            precision=self.cell.precision,
+            budget=self.cell.budget,
+            checkpoint=self.folder / "checkpoint.pt",
+            checkpoint_seconds=_CHECKPOINT_SECONDS,
+            curve=self.folder / "curve.csv",
+            timings=self.timings,
+            on_progress=self.report,
+        )
+        with self.timings.phase("fit", len(train)):
+            method.fit(model, train, run)
+            run.close()
+        if run.resumed_at:
+            self.notes.append(f"resumed at batch {run.resumed_at}; fit seconds count from there")
+        if run.stopped_early:
+            self.notes.append(f"training stopped by its budget of {self.cell.budget:g} s")
+        _check_finite(method, model)
+        if self.job.keep_model:
+            with replacing(self.folder / "model.pt") as path:
+                torch.save(model.state_dict(), path)
+        return self._evaluate(method, dataset, train, spec, model)
+
+    def score(self, previous: Record) -> Record:
+        """Score a model that was trained before; scores that stand already are kept."""
+        self._set_up()
+        method, dataset, train, spec, model = self._build()
+        model.load_state_dict(torch.load(self.folder / "model.pt", map_location=self.device, weights_only=True))
+        record = self._evaluate(method, dataset, train, spec, model, previous.metrics)
+        others = [row for row in previous.metrics if row.selection not in self.cell.metrics]
+        selections = dict.fromkeys((*self.cell.metrics, *(row.selection for row in others)))
+        return replace(
+            record,
+            cell=replace(self.cell, metrics=tuple(selections)),
+            metrics=(*record.metrics, *others),
+            phases=_merged(previous.phases, record.phases),
+            notes=previous.notes,
+        )
+
+    def failed(self, error: BaseException) -> Record:
+        text = "".join(traceback.format_exception(error))
+        return replace(self._record(_status_of(error), _reason_of(error)), traceback=text)
+
+    def _set_up(self) -> None:
+        self.device = _resolve_device(self.cell.device)
+        self.timings = Timings(self.device)
+        exact = self.cell.precision == "fp32"
+        torch.backends.cuda.matmul.allow_tf32 = not exact
+        torch.backends.cudnn.allow_tf32 = not exact
+        random.seed(self.cell.seed)
+        np.random.seed(self.cell.seed % 2**32)
+        torch.manual_seed(self.cell.seed)
+
+    def _build(self) -> tuple[Method, Dataset, Samples, DataSpec, Model]:
+        cell = self.cell
+        method: Method = make("methods", cell.method_name, cell.params, self.registry)
+        dataset: Dataset = make("datasets", cell.dataset_name, cell.dataset_params, self.registry)
+        with self.timings.phase("load"):
+            train = dataset.load("train", cache_folder()).to(self.device)
+        latent_dim = cell.latent_dim or dataset.latent_dim
+        spec = DataSpec(train.shape, train.kind, len(train), latent_dim, train.n_classes)
+        with self.timings.phase("build"):
+            torch.manual_seed(cell.seed)  # a dataset may have drawn numbers
+            model = method.build(spec).to(self.device)
+        return method, dataset, train, spec, model
+
+    def _evaluate(
+        self,
+        method: Method,
+        dataset: Dataset,
+        train: Samples,
+        spec: DataSpec,
+        model: Model,
+        known: tuple[MetricRow, ...] = (),
+    ) -> Record:
+        model.eval()
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            check_output(self.cell.method_name, "sample(16)", model.sample(16, generator), 16, spec, dataset)
+        evaluation = Evaluation(
+            model=model,
+            method=self.cell.method_name,
+            spec=spec,
+            dataset=dataset,
+            train=train,
+            cache=cache_folder(),
+            seed=self.cell.seed,
+            samples=self.cell.samples,
+            registry=self.registry,
+            timings=self.timings,
+        )
+        rows: list[MetricRow] = []
+        for number, text in enumerate(self.cell.metrics):
+            self.report(number / len(self.cell.metrics), f"scoring {text}")
+            rows += self._score(evaluation, text, known)
+        if spec.kind == "image":
+            _write_picture(evaluation.picture(64), self.folder / "samples.png")
+        record = self._record("ok", "")
+        codes = getattr(model, "codes", None)
+        in_parameters = isinstance(codes, torch.nn.Parameter)
+        return replace(
+            record,
+            metrics=tuple(rows),
+            parameters=parameter_count(model) - (codes.numel() if in_parameters and codes is not None else 0),
+            codes=None if codes is None else codes.numel(),
+            reconstruction=", ".join(f"{split} by {source}" for split, source in sorted(evaluation.sources.items())),
+        )
+
+    def _score(self, evaluation: Evaluation, text: str, known: tuple[MetricRow, ...]) -> list[MetricRow]:
+        (selection,) = parse_selections(text)
+        try:
+            bound = bind_metric(selection, type(evaluation.dataset), self.cell.samples, self.registry)
+        except PluginError as error:
+            return [broken_metric(text, error)]
+        stands = [r for r in known if (r.selection, r.fingerprint) == (bound.selection, bound.fingerprint)]
+        return stands or evaluation.score(bound)
+
+    def _record(self, status: Status, reason: str) -> Record:
+        phases = tuple(
+            PhaseRow(p.name, p.seconds, p.cpu_seconds, p.items, p.peak_host_mib, p.peak_device_mib)
+            for p in self.timings.phases
+        )
+        return Record(
+            self.cell,
+            status,
+            reason,
+            phases=phases,
+            device=str(self.device),
+            environment=environment_key(self.device),
+            contended=self.job.shared_device or self._waited(),
+            attempts=self.job.attempts,
+            notes=tuple(self.notes),
+        )
+
+    def _waited(self) -> bool:
+        """Whether training on the processor got less of it than it asked for, by its own clock."""
+        fit = [p for p in self.timings.phases if p.name == "fit" and p.seconds > 1]
+        return self.device.type == "cpu" and any(p.cpu_seconds < _BUSY_SHARE * p.seconds for p in fit)
+
+
+def _resolve_device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise BenchsuiteError(f"device '{name}' was asked for, but torch finds no CUDA device; use --device cpu")
+    return torch.device(name)
+
+
+def _check_finite(method: Method, model: Model) -> None:
+    for name, value in model.state_dict().items():
+        if isinstance(value, Tensor) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise DivergedError(f"{method.name}: '{name}' holds NaN or infinity after training")
+
+
+def _status_of(error: BaseException) -> Status:
+    if isinstance(error, NotApplicableError):
+        return "skipped"
+    if isinstance(error, DivergedError):
+        return "diverged"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(s in str(error) for s in _OUT_OF_MEMORY):
+        return "oom"
+    return "error"
+
+
+def _reason_of(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"called sys.exit({error.code!r})"
+    return str(error) if isinstance(error, BenchsuiteError) else f"{type(error).__name__}: {error}"
+
+
+def _merged(old: tuple[PhaseRow, ...], new: tuple[PhaseRow, ...]) -> tuple[PhaseRow, ...]:
+    """The phases of training as they were, and those of scoring, the later ones in place of the earlier."""
+    names = {p.phase for p in new} - {"load", "build"}
+    fresh = [p for p in new if p.phase in names]
+    return (*(p for p in old if p.phase not in names), *fresh)
+
+
+def _write_picture(images: Tensor, path: Path) -> None:
+    """A grid of eight columns, each image at least 32 px and enlarged without smoothing."""
+    from PIL import Image
+
+    n, channels, height, width = images.shape
+    if channels not in (1, 3):
+        return
+    columns, scale = 8, max(1, -(-32 // min(height, width)))
+    rows = -(-n // columns)
+    pixels = (images * 255).round().to(torch.uint8).cpu()
+    sheet = torch.full((channels, rows * (height + 2) - 2, columns * (width + 2) - 2), 255, dtype=torch.uint8)
+    for number, image in enumerate(pixels):
+        top, left = number // columns * (height + 2), number % columns * (width + 2)
+        sheet[:, top : top + height, left : left + width] = image
+    array = sheet[0].numpy() if channels == 1 else sheet.permute(1, 2, 0).contiguous().numpy()
+    picture = Image.fromarray(array)
+    with replacing(path) as temporary:
+        picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST).save(temporary, "PNG")
+
+
+def describe_exit(code: int) -> tuple[Status, str]:
+    """The status and reason of a process that left no record; ``code`` is negative for a signal."""
+    if code >= 0:
+        return "error", f"the cell's process ended with exit code {code} and left no record"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = "unknown"
+    hint = "; the system may have run out of memory" if -code == getattr(signal, "SIGKILL", 9) else ""
+    return "killed", f"killed by signal {-code} ({name}){hint}"

@@ -1,0 +1,198 @@
+"""The run directory: one atomic record per cell, an append-only log of events, and tables derived from the records.
+
+runs/<name>/
+  run.json        the recipe as resolved, the cells of the current plan, environment, command
+  events.jsonl    what happened, when
+  cells/<key>/    record.json (written last), log.txt, curve.csv, model.pt, samples.png, checkpoint.pt while training
+  results.csv, timings.csv, report/
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchsuite.contracts import MetricRow, Record
+from benchsuite.errors import StoreError
+from benchsuite.kit.files import locked, write_text
+
+RESULT_COLUMNS = (
+    "run,cell,method,params,dataset,seed,status,reason,metric,value,unit,direction,n,fingerprint,environment"
+).split(",")
+TIMING_COLUMNS = (
+    "run,cell,method,dataset,seed,status,phase,seconds,items,device,peak_host_mib,peak_device_mib,environment,"
+    "threads,contended"
+).split(",")
+
+
+class RunStore:
+    """One run directory. Reading never changes it; writing goes through whole-file replacement."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """The run's name: its folder's."""
+        return self.path.resolve().name
+
+    def create(self) -> None:
+        """Make the folder. Raises StoreError where it cannot be written, or holds something else."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            foreign = not (self.path / "run.json").exists() and any(
+                p.name not in (".lock", "cells", "events.jsonl") for p in self.path.iterdir()
+            )
+            if foreign:
+                raise StoreError(f"{self.path} holds something else than a run; choose another folder with --out")
+            (self.path / "cells").mkdir(exist_ok=True)
+            probe = self.path / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise StoreError(
+                f"cannot write to {self.path}: {error.strerror}; choose another folder with --out"
+            ) from None
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the run for this process. Raises StoreError where another process is running it."""
+        with locked(self.path / ".lock") as mine:
+            if not mine:
+                raise StoreError(f"{self.path} is being run by another process; wait for it, or use --fresh")
+            yield
+
+    def cell_folder(self, key: str) -> Path:
+        """Where one cell keeps its files."""
+        return self.path / "cells" / key
+
+    def record(self, key: str) -> Record | None:
+        """The record of one cell, or None where there is none that can be read."""
+        try:
+            return Record.from_json(json.loads((self.cell_folder(key) / "record.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # not a record of this version: the cell is run again
+
+    def write_record(self, record: Record) -> None:
+        """Store how a cell ended, whole or not at all."""
+        folder = self.cell_folder(record.cell.key)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "record.json", json.dumps(record.to_json(), indent=1))
+
+    def event(self, what: str, **details: Any) -> None:
+        """Append one event with the time."""
+        line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": what, **details})
+        with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def write_run(self, content: Mapping[str, Any]) -> None:
+        """Write run.json."""
+        write_text(self.path / "run.json", json.dumps(content, indent=1, default=str))
+
+    def read_run(self) -> dict[str, Any]:
+        """Read run.json. Raises StoreError where there is no readable run."""
+        try:
+            content: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise StoreError(f"{self.path} is no run directory: it has no run.json") from None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"cannot read {self.path / 'run.json'}: {error}") from None
+        return content
+
+    def records(self) -> list[Record]:
+        """The records of the current plan's cells, in its order."""
+        found = (self.record(key) for key in self.read_run().get("cells", ()))
+        return [record for record in found if record is not None]
+
+    def write_tables(self, records: Sequence[Record]) -> None:
+        """Derive results.csv and timings.csv from ``records``."""
+        write_text(self.path / "results.csv", _csv(RESULT_COLUMNS, result_rows(self.name, records)))
+        write_text(self.path / "timings.csv", _csv(TIMING_COLUMNS, timing_rows(self.name, records)))
+
+
+def result_rows(run: str, records: Iterable[Record]) -> Iterator[dict[str, Any]]:
+    """The rows of results.csv; a cell that came to no score has one row per metric asked for, without a value."""
+    for record in records:
+        rows: Sequence[MetricRow] = record.metrics
+        if record.status != "ok":
+            rows = [_unscored(record, selection) for selection in record.cell.metrics]
+        for row in rows:
+            yield {
+                "run": run,
+                "cell": record.cell.key,
+                "method": record.cell.method,
+                "params": json.dumps(record.cell.params, sort_keys=True),
+                "dataset": record.cell.dataset,
+                "seed": record.cell.seed,
+                "status": row.status,
+                "reason": row.reason,
+                "metric": row.metric,
+                "value": row.value,
+                "unit": row.unit,
+                "direction": row.direction,
+                "n": row.n,
+                "fingerprint": row.fingerprint,
+                "environment": record.environment,
+            }
+
+
+def _unscored(record: Record, selection: str) -> MetricRow:
+    return MetricRow(selection, selection, None, "", "none", None, "", record.status, record.reason)
+
+
+def timing_rows(run: str, records: Iterable[Record]) -> Iterator[dict[str, Any]]:
+    """The rows of timings.csv; a cell that was cut off has a row ``cell`` without seconds."""
+    for record in records:
+        common = {
+            "run": run,
+            "cell": record.cell.key,
+            "method": record.cell.method,
+            "dataset": record.cell.dataset,
+            "seed": record.cell.seed,
+            "status": record.status,
+            "device": record.device,
+            "environment": record.environment,
+            "threads": record.cell.threads,
+            "contended": record.contended,
+        }
+        if not record.phases:
+            yield common | {"phase": "cell"}
+        for phase in record.phases:
+            yield common | {
+                "phase": phase.phase,
+                "seconds": round(phase.seconds, 6),
+                "items": phase.items,
+                "peak_host_mib": _rounded(phase.peak_host_mib),
+                "peak_device_mib": _rounded(phase.peak_device_mib),
+            }
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, 1)
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def find_run(path: Path) -> RunStore:
+    """The run at ``path``, or at ``runs/<path>``. Raises StoreError where there is none."""
+    for candidate in (path, Path("runs") / path):
+        if (candidate / "run.json").exists():
+            return RunStore(candidate)
+    runs = sorted(p.parent.name for p in Path("runs").glob("*/run.json")) if Path("runs").is_dir() else []
+    known = ", ".join(runs) if runs else "none"
+    raise StoreError(f"{os.fspath(path)} is no run directory; runs here: {known}")

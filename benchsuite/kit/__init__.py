@@ -1,0 +1,1 @@
+"""What plugins are made of: data, training, recovery, networks, losses and timing."""

@@ -1,0 +1,49 @@
+"""Optimisers of codes: one row per sample, of which a batch touches only its own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class RowAdam(nn.Module):
+    """Adam for the rows of a table, each row with its own moments and step count.
+
+    A step costs what its batch costs, whatever the size of the table, and rows outside the batch do not move (which
+    they would under torch's Adam, by momentum). A module, so that its state is saved like any other.
+
+    Source: Kingma and Ba, Adam (2014), algorithm 1.
+    """
+
+    first: Tensor
+    second: Tensor
+    steps: Tensor
+
+    def __init__(self, table: Tensor, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> None:
+        """``table`` is (N, d) and gives the size only."""
+        super().__init__()
+        self.register_buffer("first", torch.zeros_like(table))
+        self.register_buffer("second", torch.zeros_like(table))
+        self.register_buffer("steps", torch.zeros(len(table), 1, device=table.device))
+        self.betas, self.eps = betas, eps
+
+    def direction(self, rows: Tensor, gradient: Tensor) -> Tensor:
+        """The step of ``rows`` (n,) for their ``gradient`` (n, d), to be multiplied by minus the learning rate."""
+        beta1, beta2 = self.betas
+        steps = self.steps[rows] + 1
+        first = self.first[rows] * beta1 + gradient * (1 - beta1)
+        second = self.second[rows] * beta2 + gradient.square() * (1 - beta2)
+        self.first[rows], self.second[rows], self.steps[rows] = first, second, steps
+        return first / (1 - beta1**steps) / ((second / (1 - beta2**steps)).sqrt() + self.eps)
+
+
+def project_to_ball(z: Tensor) -> Tensor:
+    """Each row divided by max(its norm, 1), (N, d) -> (N, d).
+
+    Source: Bojanowski et al., Optimizing the Latent Space of Generative Networks, section 2 (whose text says sphere).
+
+    >>> project_to_ball(torch.tensor([[3.0, 4.0], [0.3, 0.4]]))
+    tensor([[0.6000, 0.8000],
+            [0.3000, 0.4000]])
+    """
+    return z / z.norm(dim=1, keepdim=True).clamp_min(1)

@@ -1,0 +1,191 @@
+"""Hyper-parameters: their declared types and ranges, and values read from text or TOML against them.
+
+A plugin declares a parameter by an annotated dataclass field (methods, datasets) or keyword-only argument
+(metrics). Ranges are part of the annotation, so that one check serves text, TOML and Python alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+from benchsuite.errors import ParameterError, unknown_name
+
+
+@dataclasses.dataclass(frozen=True)
+class Between:
+    """The range of a number, both ends included unless ``open_low`` says that the lower one is not."""
+
+    low: float
+    high: float = float("inf")
+    open_low: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        return (value > self.low if self.open_low else value >= self.low) and value <= self.high
+
+    def __str__(self) -> str:
+        lower = f"{'above' if self.open_low else 'at least'} {self.low:g}"
+        return lower if self.high == float("inf") else f"{lower} and at most {self.high:g}"
+
+
+Count = Annotated[int, Between(0)]
+PositiveInt = Annotated[int, Between(1)]
+Positive = Annotated[float, Between(0, open_low=True)]
+NonNegative = Annotated[float, Between(0)]
+Fraction = Annotated[float, Between(0, 1)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """One hyper-parameter: its name, declared type and default (``dataclasses.MISSING`` where there is none)."""
+
+    name: str
+    annotation: Any
+    default: Any
+
+
+def parameters_of(owner: type | Callable[..., Any]) -> dict[str, Parameter]:
+    """The parameters that ``owner`` declares: a dataclass's fields, or a function's keyword-only arguments."""
+    hints = typing.get_type_hints(owner, include_extras=True)
+    if isinstance(owner, type):
+        if not dataclasses.is_dataclass(owner):
+            return {}
+        fields = [f for f in dataclasses.fields(owner) if f.init]
+        return {f.name: Parameter(f.name, hints[f.name], _field_default(f)) for f in fields}
+    keyword_only = [p for p in inspect.signature(owner).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return {p.name: Parameter(p.name, hints.get(p.name, Any), p.default) for p in keyword_only}
+
+
+def _field_default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
+
+
+def convert(owner_name: str, owner: type | Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """``given`` values, text or typed, as the types that ``owner`` declares.
+
+    Raises UnknownNameError for a name that ``owner`` does not declare and ParameterError for a value that its
+    type or range does not allow.
+    """
+    known = parameters_of(owner)
+    for name in given:
+        if name not in known:
+            raise unknown_name(f"{owner_name} parameter", name, known)
+    return {name: _convert(owner_name, known[name], value) for name, value in given.items()}
+
+
+def check_fields(owner_name: str, instance: Any) -> None:
+    """Raise ParameterError unless every field of the dataclass ``instance`` has its declared type and range."""
+    for parameter in parameters_of(type(instance)).values():
+        _convert(owner_name, parameter, getattr(instance, parameter.name))
+
+
+def is_list_type(annotation: Any) -> bool:
+    """Whether a parameter of this type takes several values itself, so that a list is one value and not a sweep."""
+    return any(typing.get_origin(choice) in (tuple, list) for choice in _choices(annotation))
+
+
+def _convert(owner_name: str, parameter: Parameter, value: Any) -> Any:
+    try:
+        return _to_type(parameter.annotation, value)
+    except ValueError:
+        allowed = describe(parameter.annotation)
+        raise ParameterError(
+            f"{owner_name}: {parameter.name}={value!r} is not allowed; {parameter.name} is {allowed}"
+        ) from None
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    if typing.get_origin(annotation) is Annotated:
+        return _choices(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        return tuple(c for arg in typing.get_args(annotation) for c in _choices(arg))
+    return (annotation,)
+
+
+def _to_type(annotation: Any, value: Any) -> Any:
+    """``value`` as ``annotation``; ValueError where it cannot be."""
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation is Any:
+        return value
+    if origin is Annotated:
+        converted = _to_type(args[0], value)
+        ranges = [m for m in args[1:] if isinstance(m, Between)]
+        if converted is not None and not all(converted in r for r in ranges):
+            raise ValueError
+        return converted
+    if origin in (types.UnionType, typing.Union):
+        for choice in sorted(args, key=lambda a: a is not types.NoneType):
+            try:
+                return _to_type(choice, value)
+            except ValueError:
+                continue
+        raise ValueError
+    if origin is Literal:
+        for choice in args:
+            if value == choice or (isinstance(value, str) and value == str(choice)):
+                return choice
+        raise ValueError
+    if origin in (tuple, list):
+        items = list(value) if isinstance(value, list | tuple) else [value]
+        kinds = [args[0]] * len(items) if origin is list or args[-1] is Ellipsis else list(args)
+        if len(kinds) != len(items):
+            raise ValueError
+        return origin(_to_type(kind, item) for kind, item in zip(kinds, items, strict=True))
+    return _to_scalar(annotation, value)
+
+
+def _to_scalar(annotation: Any, value: Any) -> Any:
+    if annotation in (None, types.NoneType):
+        if value is None or value == "none":
+            return None
+        raise ValueError
+    if annotation is bool:
+        if isinstance(value, bool):
+            return value
+        if value in ("true", "false"):
+            return value == "true"
+        raise ValueError
+    if annotation is int and isinstance(value, int | str) and not isinstance(value, bool):
+        return int(value)
+    if annotation is float and isinstance(value, int | float | str) and not isinstance(value, bool):
+        number = float(value)
+        if number != number:
+            raise ValueError
+        return number
+    if annotation is str and isinstance(value, str):
+        return value
+    if isinstance(annotation, type) and annotation not in (int, float, str) and isinstance(value, annotation):
+        return value
+    raise ValueError
+
+
+def describe(annotation: Any) -> str:
+    """A declared type in words, for errors and for ``benchsuite list``.
+
+    >>> describe(Annotated[int, Between(1)] | None)
+    'a whole number of at least 1, or none'
+    """
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        ranges = " and ".join(f"of {m}" if m.low > float("-inf") else "" for m in args[1:] if isinstance(m, Between))
+        return f"{describe(args[0])} {ranges}".strip()
+    if origin in (types.UnionType, typing.Union):
+        return ", or ".join(describe(a) for a in sorted(args, key=lambda a: a is types.NoneType))
+    if origin is Literal:
+        return "one of " + ", ".join(str(a) for a in args)
+    if origin in (tuple, list):
+        return f"a list, each {describe(args[0])}"
+    words = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "text",
+        types.NoneType: "none",
+    }
+    return words.get(annotation, getattr(annotation, "__name__", str(annotation)))

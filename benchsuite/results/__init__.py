@@ -1,0 +1,1 @@
+"""Makes something of records: tables, statistics."""

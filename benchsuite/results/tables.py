@@ -1,0 +1,158 @@
+"""Records to pandas frames: results and timings as in the CSV files, and the tables that people read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from benchsuite.contracts import Record, Report
+from benchsuite.harness.store import RESULT_COLUMNS, TIMING_COLUMNS, RunStore, result_rows, timing_rows
+from benchsuite.results.statistics import Summary, summarise
+
+_ARROWS = {"max": " ↑", "min": " ↓", "none": ""}
+NO_VALUE = "–"
+_SHOWN_PHASES = ("fit", "sample", "encode", "recover", "features", "metric")
+
+
+def make_report(store: RunStore, records: Sequence[Record]) -> Report:
+    """Everything that reporters are given about one run."""
+    results = pd.DataFrame(list(result_rows(store.name, records)), columns=list(RESULT_COLUMNS))
+    timings = pd.DataFrame(list(timing_rows(store.name, records)), columns=list(TIMING_COLUMNS))
+    return Report(
+        name=store.name,
+        folder=store.path,
+        results=results,
+        timings=timings,
+        comparison=comparison(results),
+        timing=timing(timings),
+        failures=failures(results),
+        provenance=_provenance(store, records),
+    )
+
+
+def comparison(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """One table per dataset: methods by metrics, each cell the mean over seeds with its interval, as text.
+
+    A metric whose fingerprint differs between rows gets a column for each, so that unlike scores never share one.
+    """
+    tables = {}
+    for dataset, rows in results.groupby("dataset", sort=False):
+        columns: dict[str, dict[str, str]] = {}
+        for metric, of_metric in rows.groupby("metric", sort=False):
+            scored = of_metric[of_metric["value"].notna()]
+            if scored.empty and (of_metric["status"] == "skipped").all():
+                continue
+            protocols = list(dict.fromkeys(scored["fingerprint"])) or [""]
+            for protocol in protocols:
+                chosen = of_metric[of_metric["fingerprint"].isin([protocol, ""]) | of_metric["value"].isna()]
+                columns[_title(str(metric), scored, protocol, len(protocols) > 1)] = _cells(chosen)
+        methods = list(dict.fromkeys(rows["method"]))
+        body = [[cells.get(method, NO_VALUE) for cells in columns.values()] for method in methods]
+        frame = pd.DataFrame(body, index=pd.Index(methods, name="method"), columns=list(columns))
+        tables[str(dataset)] = frame
+    return tables
+
+
+def _title(metric: str, scored: pd.DataFrame, protocol: str, several: bool) -> str:
+    if scored.empty:
+        return metric
+    unit, direction = scored["unit"].iloc[0], scored["direction"].iloc[0]
+    return f"{metric}{f' [{unit}]' if unit else ''}{_ARROWS[direction]}{f' #{protocol[:4]}' if several else ''}"
+
+
+def _cells(rows: pd.DataFrame) -> dict[str, str]:
+    return {str(method): _cell(group) for method, group in rows.groupby("method", sort=False)}
+
+
+def _cell(rows: pd.DataFrame) -> str:
+    """Several seeds of one method under one metric: their mean, or the status that kept them from one."""
+    values = [float(v) for v in rows["value"].dropna()]
+    if not values:
+        statuses = [s for s in dict.fromkeys(rows["status"]) if s != "skipped"]
+        return ", ".join(statuses) or NO_VALUE
+    text = format_summary(summarise(values))
+    return text if len(values) == len(rows) else f"{text} ({len(values)} of {len(rows)})"
+
+
+def format_summary(summary: Summary) -> str:
+    """Four significant digits of the mean, and as many decimals of the interval's half width."""
+    if not math.isfinite(summary.mean):
+        return str(summary.mean)
+    magnitude = math.floor(math.log10(abs(summary.mean))) if summary.mean else 0
+    decimals = min(max(0, 3 - magnitude), 6)
+    text = f"{summary.mean:.{decimals}f}"
+    return text if summary.half_width is None else f"{text} ± {summary.half_width:.{decimals}f}"
+
+
+def timing(timings: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """One table per dataset and environment: seconds by method and phase, the mean over seeds, and peak memory.
+
+    Times of different environments are never put in one table. ``contended`` says in how many cells something else
+    had the processor or the device at the same time.
+    """
+    done = timings[(timings["status"] == "ok") & timings["seconds"].notna()]
+    tables = {}
+    for dataset, of_dataset in done.groupby("dataset", sort=False):
+        environments = list(of_dataset.groupby("environment", sort=False))
+        for environment, rows in environments:
+            title = str(dataset) if len(environments) == 1 else f"{dataset} on {environment}"
+            tables[title] = pd.DataFrame(
+                [_timing_row(group) for _, group in rows.groupby("method", sort=False)]
+            ).set_index("method")
+    return tables
+
+
+def _timing_row(rows: pd.DataFrame) -> dict[str, str]:
+    cells = rows["cell"].nunique()
+    row = {"method": str(rows["method"].iloc[0])}
+    for phase in _SHOWN_PHASES:
+        # Stages of training (fit.NAME) lie inside fit; parts of the others (encode.test, ...) add up.
+        chosen = rows["phase"].eq(phase) | (rows["phase"].str.startswith(f"{phase}.") & (phase != "fit"))
+        row[f"{phase} [s]"] = f"{rows['seconds'][chosen].sum() / cells:.2f}" if chosen.any() else NO_VALUE
+    for column, title in (("peak_host_mib", "host [MiB]"), ("peak_device_mib", "device [MiB]")):
+        peaks = pd.to_numeric(rows[column]).dropna()
+        if not peaks.empty:
+            row[title] = f"{peaks.max():.0f}"
+    first_rows = rows.drop_duplicates("cell")
+    row["device"] = ", ".join(dict.fromkeys(rows["device"]))
+    row["threads"] = ", ".join(str(t) for t in dict.fromkeys(rows["threads"]))
+    row["contended"] = f"{int(first_rows['contended'].sum())} of {cells}"
+    return row
+
+
+def failures(results: pd.DataFrame) -> pd.DataFrame:
+    """What did not come to a number and why; rows that differ by seed or metric only are joined."""
+    missing = results[results["value"].isna()]
+    keys = ["method", "dataset", "status", "reason"]
+    rows = [
+        dict(zip(keys, key, strict=True))
+        | {"seeds": _joined(group["seed"]), "metrics": _joined(group["metric"])}
+        for key, group in missing.groupby(keys, sort=False)
+    ]
+    return pd.DataFrame(rows, columns=["method", "dataset", "seeds", "metrics", "status", "reason"])
+
+
+def _joined(values: pd.Series[Any]) -> str:
+    return ", ".join(dict.fromkeys(str(v) for v in values))
+
+
+def _provenance(store: RunStore, records: Sequence[Record]) -> Mapping[str, Any]:
+    run = store.read_run()
+    sources = {f"{r.cell.method} on {r.cell.dataset}": r.reconstruction for r in records if r.reconstruction}
+    sizes = {
+        f"{r.cell.method} on {r.cell.dataset}": {"parameters": r.parameters, "codes": r.codes}
+        for r in records
+        if r.parameters is not None
+    }
+    notes = [f"{r.cell.method} on {r.cell.dataset}, seed {r.cell.seed}: {n}" for r in records for n in r.notes]
+    return {
+        "recipe": run.get("recipe", {}),
+        "command": run.get("command", []),
+        "environment": run.get("environment", {}),
+        "reconstruction": sources,
+        "sizes": sizes,
+        "notes": notes,
+    }

@@ -1,0 +1,202 @@
+"""The Python API that the command line calls: a recipe in, a run directory and its records out."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchsuite.contracts import Executor, ExecutorOptions, Record
+from benchsuite.harness import isolation
+from benchsuite.harness.environment import describe, usable_cores
+from benchsuite.harness.plan import Plan, PlannedCell, make_plan, seen_by
+from benchsuite.harness.recipe import Recipe, read_recipe, recipe_from
+from benchsuite.harness.registry import Registry, load_registry
+from benchsuite.harness.store import RunStore
+
+EXIT_OK, EXIT_CELL_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+
+
+class Observer:
+    """Told what happens while a recipe runs; every method does nothing until overridden."""
+
+    def planned(self, plan: Plan, store: RunStore) -> None:
+        """The plan is made and the run directory is open."""
+
+    def progress(self, key: str, fraction: float, text: str) -> None:
+        """A cell is ``fraction`` through what ``text`` names. Called from other threads."""
+
+    def finished(self, record: Record) -> None:
+        """A cell has ended."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to: where it lies, its plan, and the records of the plan's cells, in its order."""
+
+    store: RunStore
+    plan: Plan
+    records: tuple[Record, ...]
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 where every cell is ok or skipped and no metric failed, 1 where one failed, 130 when interrupted."""
+        if self.interrupted:
+            return EXIT_INTERRUPTED
+        bad_cell = any(r.status not in ("ok", "skipped") for r in self.records)
+        bad_row = any(row.status == "error" for r in self.records for row in r.metrics)
+        return EXIT_CELL_FAILED if bad_cell or bad_row else EXIT_OK
+
+
+def run(
+    recipe: Recipe | Mapping[str, Any] | str | Path,
+    *,
+    out: str | Path | None = None,
+    force: bool = False,
+    fresh: bool = False,
+    observer: Observer | None = None,
+) -> Outcome:
+    """Run what ``recipe`` asks for and is not done yet.
+
+    ``recipe`` is a Recipe, its keys and values, or the path of a TOML file. ``out`` is the run directory, by default
+    under ``runs/`` and named by the recipe, so that the same recipe finds its finished cells again. ``force`` runs
+    them all again; ``fresh`` takes a new directory. Raises UsageError for what a person has to put right first.
+
+    >>> outcome = run({"methods": "pca"}, out="runs/example")  # doctest: +SKIP
+    """
+    resolved = resolve(recipe)
+    registry = load_registry()
+    make_plan(resolved, registry)  # refuse what cannot run before a folder is made
+    store = RunStore(run_folder(resolved, out, fresh))
+    store.create()
+    with store.exclusive():
+        plan = make_plan(resolved, registry, store, force=force)
+        return _Drive(plan, store, registry, observer or Observer()).go(force)
+
+
+def resolve(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
+    """``recipe`` in whatever form it is given, as a Recipe."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    return recipe_from(recipe if isinstance(recipe, Mapping) else read_recipe(Path(recipe)))
+
+
+def run_folder(recipe: Recipe, out: str | Path | None, fresh: bool) -> Path:
+    """The run directory of ``recipe``; with ``fresh`` one that does not exist yet."""
+    folder = Path(out) if out is not None else Path("runs") / recipe.name()
+    if not fresh:
+        return folder
+    number = 2
+    candidate = folder
+    while candidate.exists():
+        candidate = folder.with_name(f"{folder.name}-{number}")
+        number += 1
+    return candidate
+
+
+class _Drive:
+    """Drives one plan through its executor."""
+
+    def __init__(self, plan: Plan, store: RunStore, registry: Registry, observer: Observer) -> None:
+        self.plan, self.store, self.registry, self.observer = plan, store, registry, observer
+        self.records = {p.cell.key: p.record for p in plan.cells if p.record is not None and p.action == "done"}
+        self.cells = {p.cell.key: p.cell for p in plan.cells}
+
+    def go(self, force: bool) -> Outcome:
+        recipe = self.plan.recipe
+        self.store.write_run(
+            {
+                "recipe": recipe.to_json(),
+                "cells": [p.cell.key for p in self.plan.cells],
+                "command": sys.argv,
+                "environment": describe(),
+            }
+        )
+        self.store.event("run_started", to_run=len(self.plan.to_run), cells=len(self.plan.cells))
+        self.observer.planned(self.plan, self.store)
+        for planned in self.plan.cells:
+            if planned.action == "broken":
+                record = Record(planned.cell, "error", planned.why)
+                self.store.write_record(record)
+                self._finish(record)
+            elif force:
+                shutil.rmtree(self.store.cell_folder(planned.cell.key), ignore_errors=True)
+        interrupted = False
+        try:
+            if self.plan.to_run:
+                self._execute()
+        except KeyboardInterrupt:
+            interrupted = True
+            isolation.stop_isolation()
+        records = tuple(self.records[p.cell.key] for p in self.plan.cells if p.cell.key in self.records)
+        self.store.write_tables(records)
+        self.store.event("run_interrupted" if interrupted else "run_finished")
+        return Outcome(self.store, self.plan, records, interrupted)
+
+    def _execute(self) -> None:
+        recipe, to_run = self.plan.recipe, self.plan.to_run
+        jobs = min(recipe.jobs or default_jobs(recipe), len(to_run))
+        runner = isolation.CellRunner(
+            run_folder=str(self.store.path.resolve()),
+            keep_model=recipe.keep == "models",
+            shared_device=_shares_device(recipe, jobs),
+            timeout=recipe.timeout,
+            memory_limit=recipe.memory_limit,
+            score_only=frozenset(p.cell.key for p in to_run if p.action == "score"),
+            attempts=tuple((p.cell.key, _attempts(p)) for p in to_run),
+        )
+        executor: Executor = self.registry.get("executors", recipe.executor)()
+        isolation.start_isolation()
+        isolation.listen(self.observer.progress)
+        for planned in to_run:
+            self.store.event("cell_started", cell=planned.cell.key, why=planned.why)
+            self._tell(lambda cell=planned.cell: self.registry.manager.hook.benchsuite_cell_started(cell=cell))
+        results = executor.run([p.cell for p in to_run], runner, ExecutorOptions(jobs))
+        try:
+            for record in results:
+                self._finish(record)
+        finally:
+            close = getattr(results, "close", None)
+            if close is not None:
+                close()
+            isolation.listen(None)
+            isolation.stop_isolation()
+
+    def _finish(self, record: Record) -> None:
+        record = seen_by(record, self.cells[record.cell.key])
+        self.records[record.cell.key] = record
+        self.store.event("cell_finished", cell=record.cell.key, status=record.status, reason=record.reason)
+        self._tell(lambda: self.registry.manager.hook.benchsuite_cell_finished(cell=record.cell, record=record))
+        self.observer.finished(record)
+
+    def _tell(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except Exception as error:
+            self.store.event("hook_failed", error=f"{type(error).__name__}: {error}")
+
+
+def _attempts(planned: PlannedCell) -> int:
+    return planned.record.attempts if planned.record and planned.action == "retry" else 0
+
+
+def default_jobs(recipe: Recipe) -> int:
+    """One cell at a time on a GPU, else as many as there are cores for their threads."""
+    return 1 if _uses_gpu(recipe) else max(1, usable_cores() // recipe.threads)
+
+
+def _uses_gpu(recipe: Recipe) -> bool:
+    import torch
+
+    if recipe.device == "auto":
+        return torch.cuda.device_count() > 0  # counts without initialising one
+    return recipe.device != "cpu"
+
+
+def _shares_device(recipe: Recipe, jobs: int) -> bool:
+    return jobs > 1 if _uses_gpu(recipe) else jobs * recipe.threads > usable_cores()
+

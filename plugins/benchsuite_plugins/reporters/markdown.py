@@ -1,0 +1,59 @@
+"""The Markdown reporter: a page that fits into a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchsuite import Report, Reporter, hookimpl
+from benchsuite.kit.files import write_text
+from benchsuite.kit.text import clean, frame_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Markdown(Reporter):
+    """Comparison, timing and failures as tables, then where they come from."""
+
+    name = "markdown"
+
+    def write(self, report: Report, folder: Path) -> Sequence[Path]:
+        """Writes ``report.md``."""
+        path = folder / "report.md"
+        write_text(path, "\n\n".join([f"# {clean(report.name)}", *_sections(report)]) + "\n")
+        return [path]
+
+
+def _sections(report: Report) -> list[str]:
+    sections = _tables("Comparison", report.comparison)
+    sections += ["Mean over seeds ± half width of the 95% t interval, from three seeds up."]
+    sections += _tables("Timing", report.timing)
+    if not report.failures.empty:
+        sections += ["## Without a number", frame_table(report.failures)]
+    provenance = report.provenance
+    environment = provenance.get("environment", {})
+    packages = ", ".join(f"{name} {version}" for name, version in environment.get("packages", {}).items())
+    lines = [
+        f"- command: `{clean(' '.join(provenance.get('command', [])))}`",
+        f"- benchsuite {environment.get('benchsuite')}, commit {environment.get('commit')}",
+        f"- {environment.get('processor')}, {environment.get('cores')} cores, Python {environment.get('python')}",
+        f"- {packages}",
+    ]
+    lines += [f"- codes of {clean(name)}: {text}" for name, text in provenance.get("reconstruction", {}).items()]
+    lines += [f"- {clean(note)}" for note in provenance.get("notes", [])]
+    return [*sections, "## Provenance", "\n".join(lines)]
+
+
+def _tables(title: str, tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    sections = [f"## {title}"]
+    for name, frame in tables.items():
+        sections += [f"### {clean(name)}", frame_table(frame.reset_index())]
+    return sections
+
+
+@hookimpl
+def benchsuite_reporters() -> Sequence[type[Reporter]]:
+    """Provides ``markdown``."""
+    return [Markdown]
