@@ -90,7 +90,7 @@ class Dataset(_Parameterised, ABC):
     latent_dim: ClassVar[int]
     features: ClassVar[str | None] = None  # the extractor of feature metrics where a selection names none
 
-    def prepare(self, cache: Path) -> None:  # noqa: B027 - most small datasets have nothing to fetch
+    def prepare(self, cache: Path) -> None:
         """Fetch and verify what ``load`` needs into ``cache``. The only network access that a dataset may make."""
 
     @abstractmethod

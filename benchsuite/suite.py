@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ class _Drive:
         isolation.listen(self.observer.progress)
         for planned in to_run:
             self.store.event("cell_started", cell=planned.cell.key, why=planned.why)
-            self._tell(lambda cell=planned.cell: self.registry.manager.hook.benchsuite_cell_started(cell=cell))
+            self._tell(partial(self.registry.manager.hook.benchsuite_cell_started, cell=planned.cell))
         results = executor.run([p.cell for p in to_run], runner, ExecutorOptions(jobs))
         try:
             for record in results:
@@ -170,7 +171,7 @@ class _Drive:
         record = seen_by(record, self.cells[record.cell.key])
         self.records[record.cell.key] = record
         self.store.event("cell_finished", cell=record.cell.key, status=record.status, reason=record.reason)
-        self._tell(lambda: self.registry.manager.hook.benchsuite_cell_finished(cell=record.cell, record=record))
+        self._tell(partial(self.registry.manager.hook.benchsuite_cell_finished, cell=record.cell, record=record))
         self.observer.finished(record)
 
     def _tell(self, call: Callable[[], object]) -> None:
@@ -199,4 +200,3 @@ def _uses_gpu(recipe: Recipe) -> bool:
 
 def _shares_device(recipe: Recipe, jobs: int) -> bool:
     return jobs > 1 if _uses_gpu(recipe) else jobs * recipe.threads > usable_cores()
-

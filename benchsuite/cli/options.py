@@ -45,9 +45,7 @@ def recipe_of(recipe_file: Path | None, flags: dict[str, Any]) -> Recipe:
     return recipe_from(values | {key: value for key, value in flags.items() if value is not None})
 
 
-out_flag = click.option(
-    "--out", "-o", type=click.Path(path_type=Path), help="The run directory.  [default: runs/NAME]"
-)
+out_flag = click.option("--out", "-o", type=click.Path(path_type=Path), help="The run directory.  [default: runs/NAME]")
 force_flag = click.option("--force", is_flag=True, help="Run every cell again, from its beginning.")
 fresh_flag = click.option("--fresh", is_flag=True, help="Take a new run directory.")
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")

@@ -17,9 +17,7 @@ from benchsuite.cli.options import force_flag, fresh_flag, json_flag, out_flag, 
 @force_flag
 @fresh_flag
 @json_flag
-def command(
-    recipe_file: Path | None, out: Path | None, force: bool, fresh: bool, as_json: bool, **flags: Any
-) -> None:
+def command(recipe_file: Path | None, out: Path | None, force: bool, fresh: bool, as_json: bool, **flags: Any) -> None:
     """Show what a run would do, and why, without doing it. Takes the flags of ``run``."""
     recipe = recipe_of(recipe_file, flags)
     from benchsuite.harness.plan import make_plan, plan_rows

@@ -17,9 +17,7 @@ from benchsuite.cli.options import force_flag, fresh_flag, json_flag, out_flag, 
 @force_flag
 @fresh_flag
 @json_flag
-def command(
-    recipe_file: Path | None, out: Path | None, force: bool, fresh: bool, as_json: bool, **flags: Any
-) -> int:
+def command(recipe_file: Path | None, out: Path | None, force: bool, fresh: bool, as_json: bool, **flags: Any) -> int:
     """Run methods on datasets and print the comparison.
 
     What is finished already is not run again; what was cut off goes on from its checkpoint. Flags stand in for the

@@ -105,9 +105,7 @@ def _obey(
     messages.send(event="started", number=number, process=process)
 
 
-def _reap(
-    number: int, running: dict[int, int], selector: selectors.BaseSelector, fd: int, messages: _Messages
-) -> None:
+def _reap(number: int, running: dict[int, int], selector: selectors.BaseSelector, fd: int, messages: _Messages) -> None:
     selector.unregister(fd)
     os.close(fd)
     process = running.pop(number)

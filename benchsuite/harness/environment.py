@@ -15,7 +15,16 @@ import platformdirs
 import benchsuite
 from benchsuite.harness.identity import digest
 
-_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "torchmetrics", "pytorch-fid")
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-learn",
+    "torchmetrics",
+    "pytorch-fid",
+)
 
 
 def cache_folder() -> Path:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchsuite.contracts import Dataset, DataSpec, MetricRow, Model
+from benchsuite.contracts import Dataset, DataSpec, FeatureExtractor, MetricRow, Model
 from benchsuite.errors import ContractError, DivergedError, NotApplicableError, PluginError
 from benchsuite.harness.binding import BoundMetric, extractor_of
 from benchsuite.harness.identity import digest
@@ -25,7 +26,15 @@ TRAIN_IMAGES = 256  # training images that are reconstructed, the same ones for 
 _RESTARTS = 2
 _TOLERANCE = 1e-4  # how far outside [0, 1] rounding may take an image
 # Which artefact's length a row counts as its n, the first that the metric asks for.
-_COUNTED = ("generated_features", "generated", "reconstructed_train", "reconstructed", "codes_train", "codes", "real")
+_COUNTED = (
+    "generated_features",
+    "generated",
+    "reconstructed_train",
+    "reconstructed",
+    "codes_train",
+    "codes",
+    "real",
+)
 
 
 class Evaluation:
@@ -48,7 +57,7 @@ class Evaluation:
         self.model, self.method, self.spec, self.dataset, self.train = model, method, spec, dataset, train
         self._cache, self._seed, self._samples = cache, seed, samples
         self._registry, self._timings = registry, timings
-        self._made: dict[tuple[str, str | None], Any] = {}
+        self._made: dict[str, Any] = {}
         self.sources: dict[str, str] = {}
         self._makers: dict[str, Callable[[], Any]] = {
             "real": self._real,
@@ -57,8 +66,8 @@ class Evaluation:
             "generated": self._generated,
             "reconstructed": self._reconstructed,
             "reconstructed_train": self._reconstructed_train,
-            "codes": lambda: self._codes_test()[0],
-            "codes_train": lambda: self._codes_train()[0],
+            "codes": self._codes,
+            "codes_train": self._codes_train,
             "model": lambda: self.model,
             "spec": lambda: self.spec,
         }
@@ -80,16 +89,16 @@ class Evaluation:
 
     def picture(self, n: int) -> Tensor:
         """``n`` samples to look at; the first of those that are scored where they were made already."""
-        generated: Samples | None = self._made.get(("generated", None))
-        return generated[:n] if generated else self._draw(n, self._generator("generated"))
+        generated = self._made.get("generated")
+        if isinstance(generated, Samples):
+            return generated[:n]
+        return self._draw(n, self._generator("generated"))
 
     def _row(self, bound: BoundMetric, key: str, value: float, n: int | None) -> MetricRow:
         metric = bound.metric
         name = f"{bound.selection}.{key}" if key else bound.selection
-        row = (name, bound.selection, value, metric.unit, metric.direction, n, bound.fingerprint)
-        if value != value:
-            return MetricRow(*row[:2], None, *row[3:], status="error", reason="the metric returned NaN")
-        return MetricRow(*row)
+        row = MetricRow(name, bound.selection, value, metric.unit, metric.direction, n, bound.fingerprint)
+        return row if value == value else replace(row, value=None, status="error", reason="the metric returned NaN")
 
     def _count(self, bound: BoundMetric, arguments: list[Any]) -> int | None:
         sized = dict(zip(bound.artefacts, arguments, strict=True))
@@ -98,16 +107,25 @@ class Evaluation:
     def _artefact(self, name: str, bound: BoundMetric) -> Any:
         if name == "generator":
             return self._generator(f"metric/{bound.selection}")  # a fresh one, so that metrics stay independent
-        features = bound.params.get("features") if name.endswith("_features") else None
-        key = (name, features)
+        if not name.endswith("_features"):
+            return self._get(name)
+        extractor = extractor_of(bound.params.get("features"), type(self.dataset), self._registry)
+        return self._once(f"{name} {extractor.fingerprint}", lambda: self._features(name, extractor))
+
+    def _get(self, name: str) -> Any:
+        return self._once(name, self._makers[name])
+
+    def _once(self, key: str, make: Callable[[], Any]) -> Any:
+        """What ``make`` returns, made the first time only; that it cannot be made is remembered too."""
         if key not in self._made:
             try:
-                self._made[key] = self._features(name, features) if name.endswith("_features") else self._makers[name]()
+                self._made[key] = make()
             except NotApplicableError as error:
                 self._made[key] = error
-        if isinstance(self._made[key], NotApplicableError):
-            raise self._made[key]
-        return self._made[key]
+        made = self._made[key]
+        if isinstance(made, NotApplicableError):
+            raise made
+        return made
 
     def _generator(self, purpose: str) -> torch.Generator:
         return torch.Generator().manual_seed(int(digest([self._seed, purpose], 13), 16))
@@ -116,14 +134,8 @@ class Evaluation:
         with self._timings.phase("load.test"):
             return self.dataset.load("test", self._cache).to(self.train.device)
 
-    def _test(self) -> Samples:
-        if ("real", None) not in self._made:
-            self._made["real", None] = self._real()
-        test: Samples = self._made["real", None]
-        return test
-
     def _labels(self) -> Tensor:
-        labels = self._test().labels
+        labels: Tensor | None = self._get("real").labels
         if labels is None:
             raise NotApplicableError(f"dataset '{self.dataset.name}' has no labels")
         return labels
@@ -139,25 +151,14 @@ class Evaluation:
     def _checked_draw(self, n: int, generator: torch.Generator) -> Tensor:
         return check_output(self.method, f"sample({n})", self.model.sample(n, generator), n, self.spec, self.dataset)
 
-    def _features(self, name: str, chosen: str | None) -> Tensor:
-        extractor = extractor_of(chosen, type(self.dataset), self._registry)
-        made_with = self._made.get((name, extractor.fingerprint))
-        if made_with is None:
-            samples = self._artefact_samples(name)
+    def _features(self, name: str, extractor: FeatureExtractor) -> Tensor:
+        samples: Samples = self._get("generated") if name == "generated_features" else self._reference()
+        with self._timings.phase(f"features.{name.removesuffix('_features')}", len(samples)):
             device = self.train.device
-            with self._timings.phase(f"features.{name.removesuffix('_features')}", len(samples)):
-                made_with = torch.cat(list(extract(samples, extractor.load(device), device)))
-            self._made[name, extractor.fingerprint] = made_with
-        features: Tensor = made_with
-        return features
+            return torch.cat(list(extract(samples, extractor.load(device), device)))
 
-    def _artefact_samples(self, name: str) -> Samples:
-        """What the features are of; the reference is the training images, since the test set is often too small."""
-        if name == "generated_features":
-            if ("generated", None) not in self._made:
-                self._made["generated", None] = self._generated()
-            generated: Samples = self._made["generated", None]
-            return generated
+    def _reference(self) -> Samples:
+        """What distances compare with: the training images, since test sets are often too small, less any copied."""
         copied = getattr(self.model, "copied_rows", None)
         if copied is None:
             return self.train
@@ -168,24 +169,18 @@ class Evaluation:
     def _train_subset(self) -> Tensor:
         return evenly_spaced(len(self.train), TRAIN_IMAGES)
 
-    def _codes_test(self) -> tuple[Tensor, str]:
-        return self._once("codes of test", lambda: self._codes_of(self._test(), "test", None))
+    def _codes(self) -> Tensor:
+        return self._codes_of(self._get("real"), "test", None)
 
-    def _codes_train(self) -> tuple[Tensor, str]:
+    def _codes_train(self) -> Tensor:
         rows = self._train_subset()
         own = getattr(self.model, "codes", None)
-        return self._once("codes of train", lambda: self._codes_of(self.train.subset(rows), "train", own))
+        return self._codes_of(self.train.subset(rows), "train", None if own is None else own[rows.to(own.device)])
 
-    def _once(self, key: str, make: Callable[[], tuple[Tensor, str]]) -> tuple[Tensor, str]:
-        if (key, None) not in self._made:
-            self._made[key, None] = make()
-        made: tuple[Tensor, str] = self._made[key, None]
-        return made
-
-    def _codes_of(self, samples: Samples, split: str, own: Tensor | None) -> tuple[Tensor, str]:
-        """Codes by the model's own table, else its encoder, else recovery; and which of these it was."""
+    def _codes_of(self, samples: Samples, split: str, own: Tensor | None) -> Tensor:
+        """Codes by the model's own table, else its encoder, else recovery; ``sources`` says which of these it was."""
         if own is not None:
-            codes, source = own[self._train_subset().to(own.device)].detach(), "codes"
+            codes, source = own.detach(), "codes"
         elif hasattr(self.model, "encode"):
             with self._timings.phase(f"encode.{split}", len(samples)), torch.no_grad():
                 codes = torch.cat([self.model.encode(x) for x in samples.batches(_BATCH)])
@@ -197,15 +192,14 @@ class Evaluation:
         if codes.ndim != 2 or len(codes) != len(samples):
             raise ContractError(f"{self.method}: codes of {len(samples)} samples have shape {tuple(codes.shape)}")
         self.sources[split] = source
-        return codes, source
+        return codes
 
     def _recovered(self, samples: Samples, split: str) -> Tensor:
-        if not hasattr(self.model, "decode"):
-            raise NotApplicableError(f"{self.method} has no decode, so nothing can be reconstructed")
+        decode = self._decoder()
         starts = self._starts(_RESTARTS * len(samples), self._generator(f"recovery/{split}"))
         starts = starts.view(_RESTARTS, len(samples), -1)
         with frozen(self.model):
-            found = recover(self.model.decode, samples[:], starts, project=getattr(self.model, "project", None))
+            found = recover(decode, samples[:], starts, project=getattr(self.model, "project", None))
         return found.codes
 
     def _starts(self, n: int, generator: torch.Generator) -> Tensor:
@@ -215,27 +209,34 @@ class Evaluation:
             rows = torch.randint(len(codes), (n,), generator=generator)
             own: Tensor = codes[rows.to(codes.device)].detach()
             return own
-        if not hasattr(self.model, "prior"):
+        prior: Any = getattr(self.model, "prior", None)
+        if prior is None:
             raise NotApplicableError(f"{self.method} has neither codes nor a prior to start recovery from")
-        drawn: Tensor = self.model.prior.sample(n, generator)  # type: ignore[operator, union-attr]
+        drawn: Tensor = prior.sample(n, generator)
         return drawn
 
-    def _reconstructed(self) -> Reconstructions:
-        return self._decode(*self._codes_test(), self._test())
-
-    def _reconstructed_train(self) -> Reconstructions:
-        return self._decode(*self._codes_train(), self.train.subset(self._train_subset()))
-
-    def _decode(self, codes: Tensor, source: str, original: Samples) -> Reconstructions:
-        decode = getattr(self.model, "decode", None)
+    def _decoder(self) -> Callable[[Tensor], Tensor]:
+        decode: Callable[[Tensor], Tensor] | None = getattr(self.model, "decode", None)
         if decode is None:
             raise NotApplicableError(f"{self.method} has no decode, so nothing can be reconstructed")
+        return decode
+
+    def _reconstructed(self) -> Reconstructions:
+        return self._decode(self._get("codes"), "test", self._get("real"))
+
+    def _reconstructed_train(self) -> Reconstructions:
+        return self._decode(self._get("codes_train"), "train", self.train.subset(self._train_subset()))
+
+    def _decode(self, codes: Tensor, split: str, original: Samples) -> Reconstructions:
+        decode = self._decoder()
         with torch.no_grad():
-            images = torch.cat([
-                check_output(self.method, "decode(z)", decode(z), len(z), self.spec, self.dataset)
-                for z in codes.split(_BATCH)
-            ])
-        return Reconstructions(images, original, source)
+            images = torch.cat(
+                [
+                    check_output(self.method, "decode(z)", decode(z), len(z), self.spec, self.dataset)
+                    for z in torch.split(codes, _BATCH)
+                ]
+            )
+        return Reconstructions(images, original, self.sources[split])
 
 
 def unscored(bound: BoundMetric, status: Any, reason: str) -> MetricRow:
@@ -262,7 +263,7 @@ def check_output(method: str, call: str, x: Any, n: int, spec: DataSpec, dataset
         raise ContractError(
             f"{method}: {call} returned shape {tuple(x.shape)}; dataset '{dataset.name}' needs {expected}"
         )
-    x = x.float()
+    x = x.to(torch.float32)
     if not bool(torch.isfinite(x).all()):
         raise DivergedError(f"{method}: {call} returned NaN or infinity")
     if spec.kind != "image":
@@ -270,7 +271,7 @@ def check_output(method: str, call: str, x: Any, n: int, spec: DataSpec, dataset
     low, high = float(x.min()), float(x.max())
     if low < -_TOLERANCE or high > 1 + _TOLERANCE:
         raise ContractError(f"{method}: {call} returned values from {low:.4g} to {high:.4g}; images are in [0, 1]")
-    return x.clamp(0, 1)
+    return torch.clamp(x, 0, 1)
 
 
 def _chunks(n: int) -> Iterator[int]:

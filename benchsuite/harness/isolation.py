@@ -127,7 +127,11 @@ class ForkServer:
         if self._process is None or self._process.poll() is not None:
             self._ready.clear()
             self._process = subprocess.Popen(
-                _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment(), start_new_session=True
+                _COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=_environment(),
+                start_new_session=True,
             )
             threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
         return self._process
@@ -281,7 +285,13 @@ class CellRunner:
         attempts = dict(self.attempts).get(cell.key, 0) + 1
         score_only = cell.key in self.score_only
         job = Job(
-            cell, self.run_folder, self.keep_model, self.shared_device, score_only, attempts, self.memory_limit
+            cell,
+            self.run_folder,
+            self.keep_model,
+            self.shared_device,
+            score_only,
+            attempts,
+            self.memory_limit,
         )
         record_file = store.cell_folder(cell.key) / "record.json"
         if not score_only:
@@ -309,7 +319,10 @@ class CellRunner:
         if ending.timed_out:
             status, reason = "timeout", f"ran past its limit of {self.timeout:g} s and was killed"
         elif ending.code is None:
-            status, reason = "killed", "the process that cells are forked from was killed, and this cell with it"
+            status, reason = (
+                "killed",
+                "the process that cells are forked from was killed, and this cell with it",
+            )
         else:
             status, reason = describe_exit(ending.code)
         log = store.cell_folder(cell.key) / "log.txt"

@@ -152,7 +152,11 @@ def _fingerprint(dataset: Bound | _Broken) -> str:
 
 
 def _decide(
-    cell: Cell, broken: str | None, metrics: list[BoundMetric | Selection], store: RunStore | None, force: bool
+    cell: Cell,
+    broken: str | None,
+    metrics: list[BoundMetric | Selection],
+    store: RunStore | None,
+    force: bool,
 ) -> PlannedCell:
     if broken:
         return PlannedCell(cell, "broken", broken)
@@ -163,7 +167,12 @@ def _decide(
         return _decide_unfinished(cell, store)
     if record.status in _RETRIED:
         if record.attempts >= MAX_ATTEMPTS:
-            return PlannedCell(cell, "done", f"{record.status}, given up after {record.attempts} attempts", seen_by(record, cell))
+            return PlannedCell(
+                cell,
+                "done",
+                f"{record.status}, given up after {record.attempts} attempts",
+                seen_by(record, cell),
+            )
         return PlannedCell(cell, "retry", f"ended as {record.status}, attempt {record.attempts + 1}", record)
     missing = [str(m) for m in _unscored(metrics, record)] if record.status == "ok" else []
     if missing:
@@ -231,7 +240,13 @@ def _check_labels(planned: list[PlannedCell]) -> None:
 def plan_rows(plan: Plan) -> list[dict[str, Any]]:
     """The plan as ``benchsuite plan`` prints it."""
     return [
-        {"method": p.cell.method, "dataset": p.cell.dataset, "seed": p.cell.seed, "action": p.action, "why": p.why}
+        {
+            "method": p.cell.method,
+            "dataset": p.cell.dataset,
+            "seed": p.cell.seed,
+            "action": p.action,
+            "why": p.why,
+        }
         | {"cell": p.cell.key}
         for p in plan.cells
     ]

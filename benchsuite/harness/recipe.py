@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -189,15 +189,13 @@ class Recipe:
         return {key: value for key, value in data.items() if value is not None} | {"seeds": list(self.seeds)}
 
 
-_READERS = {
-    "methods": lambda value: _selections(value),
-    "datasets": lambda value: _selections(value),
-    "metrics": lambda value: _selections(value),
+_READERS: dict[str, Callable[[Any], Any]] = {
     "seeds": lambda value: tuple(value) if isinstance(value, list) else parse_seeds(str(value)),
     "budget": lambda value: parse_duration(str(value)),
     "timeout": lambda value: parse_duration(str(value)),
     "memory_limit": lambda value: parse_size(str(value)),
 }
+_SELECTIONS = {"methods", "datasets", "metrics"}
 _WHOLE_NUMBERS = {"latent_dim", "samples", "threads", "jobs"}
 
 
@@ -218,7 +216,10 @@ def recipe_from(data: Mapping[str, Any]) -> Recipe:
             raise RecipeError(str(unknown_name("recipe key", key, known)))
         if key in _WHOLE_NUMBERS and (not isinstance(value, int) or isinstance(value, bool)):
             raise RecipeError(f"{key} = {value!r} is not allowed; {key} is a whole number")
-        values[key] = _READERS[key](value) if key in _READERS else value
+        if key in _SELECTIONS:
+            values[key] = _selections(value)
+        else:
+            values[key] = _READERS[key](value) if key in _READERS else value
     if "methods" not in values:
         raise RecipeError("no methods; name some with --methods pca,glo or in the recipe: methods = ['pca', 'glo']")
     if any(not isinstance(seed, int) or isinstance(seed, bool) or seed < 0 for seed in values.get("seeds", ())):

@@ -147,20 +147,22 @@ class Registry:
 
 
 def _check_item(kind: str, item: Any) -> None:
+    """Raise PluginError unless ``item`` is what the hook of ``kind`` returns."""
     if kind == "metrics":
         if not isinstance(item, Metric):
             raise PluginError(f"benchsuite_metrics returned {item!r}; it returns Metric objects")
         return
     base = _CLASSES[kind]
-    if not (isinstance(item, type) and issubclass(item, base)):
+    if not (inspect.isclass(item) and issubclass(item, base)):
         raise PluginError(f"benchsuite_{kind} returned {item!r}; it returns subclasses of {base.__name__}")
-    if not isinstance(getattr(item, "name", None), str):
+    name = getattr(item, "name", None)
+    if not isinstance(name, str):
         raise PluginError(f"{item.__name__} has no name; write name = '...' in its body")
-    if inspect.isabstract(item):
-        missing = ", ".join(sorted(item.__abstractmethods__))
-        raise PluginError(f"{item.name} does not define {missing}")
+    missing = sorted(getattr(item, "__abstractmethods__", ()))
+    if missing:
+        raise PluginError(f"{name} does not define {', '.join(missing)}")
     if issubclass(item, Method | Dataset | FeatureExtractor) and not _is_own_frozen_dataclass(item):
-        raise PluginError(f"{item.name} is no frozen dataclass; write @dataclass(frozen=True) above it")
+        raise PluginError(f"{name} is no frozen dataclass; write @dataclass(frozen=True) above it")
 
 
 def _is_own_frozen_dataclass(item: type) -> bool:

@@ -23,13 +23,40 @@ from benchsuite.contracts import MetricRow, Record
 from benchsuite.errors import StoreError
 from benchsuite.kit.files import locked, write_text
 
-RESULT_COLUMNS = (
-    "run,cell,method,params,dataset,seed,status,reason,metric,value,unit,direction,n,fingerprint,environment"
-).split(",")
-TIMING_COLUMNS = (
-    "run,cell,method,dataset,seed,status,phase,seconds,items,device,peak_host_mib,peak_device_mib,environment,"
-    "threads,contended"
-).split(",")
+RESULT_COLUMNS = [
+    "run",
+    "cell",
+    "method",
+    "params",
+    "dataset",
+    "seed",
+    "status",
+    "reason",
+    "metric",
+    "value",
+    "unit",
+    "direction",
+    "n",
+    "fingerprint",
+    "environment",
+]
+TIMING_COLUMNS = [
+    "run",
+    "cell",
+    "method",
+    "dataset",
+    "seed",
+    "status",
+    "phase",
+    "seconds",
+    "items",
+    "device",
+    "peak_host_mib",
+    "peak_device_mib",
+    "environment",
+    "threads",
+    "contended",
+]
 
 
 class RunStore:

@@ -61,9 +61,7 @@ class Checkpoint:
         _apply(state, ongoing["state"])
         return ongoing["epoch"], ongoing["batch"]
 
-    def set_ongoing(
-        self, name: str, epoch: int, batch: int, state: Sequence[Stateful], device: torch.device
-    ) -> None:
+    def set_ongoing(self, name: str, epoch: int, batch: int, state: Sequence[Stateful], device: torch.device) -> None:
         """The loop ``name`` is to go on with ``batch`` of ``epoch``."""
         self._ongoing = {"name": name, "epoch": epoch, "batch": batch, "state": _capture(state, device)}
 

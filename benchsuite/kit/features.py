@@ -14,7 +14,9 @@ from benchsuite.kit.files import sha256
 from benchsuite.kit.samples import Samples
 
 
-def extract(samples: Samples, features: Callable[[Tensor], Tensor], device: torch.device, size: int = 256) -> Iterator[Tensor]:
+def extract(
+    samples: Samples, features: Callable[[Tensor], Tensor], device: torch.device, size: int = 256
+) -> Iterator[Tensor]:
     """The features of all ``samples`` in order, (n, D) at a time, on ``device``."""
     with torch.no_grad():
         for batch in samples.batches(size):

@@ -38,7 +38,7 @@ class Moments:
 
     def update(self, rows: Tensor) -> None:
         """Take in ``rows``, (n, dim)."""
-        for block in rows.split(_BLOCK):
+        for block in torch.split(rows, _BLOCK):
             block = block.to(torch.float64)
             n, block_mean = len(block), block.mean(0)
             centred = block - block_mean
@@ -106,12 +106,14 @@ def _by_gram(samples: Samples, mean: Tensor, d: int) -> tuple[Tensor, Tensor]:
     gram = torch.cat([torch.cat([a.double() @ b.double().T for b in blocks], 1) for a in blocks])
     values, vectors = torch.linalg.eigh(gram)
     top = vectors.flip(1)[:, :d]
-    axes = sum(part.T @ block.double() for part, block in zip(top.split(_BLOCK), blocks, strict=True))
+    axes = sum(part.T @ block.double() for part, block in zip(torch.split(top, _BLOCK), blocks, strict=True))
     axes = torch.linalg.qr(torch.as_tensor(axes).T).Q.T
     return axes, values.flip(0)[:d] / (len(samples) - 1)
 
 
-def _by_power(samples: Samples, mean: Tensor, d: int, iterations: int = 8, oversampling: int = 10) -> tuple[Tensor, Tensor]:
+def _by_power(
+    samples: Samples, mean: Tensor, d: int, iterations: int = 8, oversampling: int = 10
+) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)  # a start for the iteration, not a source of variation
     basis = torch.randn(len(mean), min(d + oversampling, len(samples)), generator=generator, dtype=torch.float64)
     basis = basis.to(mean.device)

@@ -78,7 +78,10 @@ class ConvEncoder(nn.Module):
         super().__init__()
         channels, height, size = shape
         halvings = _doublings(shape)
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
+        layers: list[nn.Module] = [
+            nn.Conv2d(channels, width, 4, 2, 1, bias=False),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
         features = width
         for _ in range(halvings - 1):
             layers += [nn.Conv2d(features, features * 2, 4, 2, 1, bias=False)]

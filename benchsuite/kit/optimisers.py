@@ -34,7 +34,9 @@ class RowAdam(nn.Module):
         first = self.first[rows] * beta1 + gradient * (1 - beta1)
         second = self.second[rows] * beta2 + gradient.square() * (1 - beta2)
         self.first[rows], self.second[rows], self.steps[rows] = first, second, steps
-        return first / (1 - beta1**steps) / ((second / (1 - beta2**steps)).sqrt() + self.eps)
+        unbiased_first: Tensor = first / (1 - beta1**steps)
+        unbiased_second: Tensor = second / (1 - beta2**steps)
+        return torch.div(unbiased_first, unbiased_second.sqrt() + self.eps)
 
 
 def project_to_ball(z: Tensor) -> Tensor:
@@ -46,4 +48,4 @@ def project_to_ball(z: Tensor) -> Tensor:
     tensor([[0.6000, 0.8000],
             [0.3000, 0.4000]])
     """
-    return z / z.norm(dim=1, keepdim=True).clamp_min(1)
+    return torch.div(z, z.norm(dim=1, keepdim=True).clamp_min(1))

@@ -23,7 +23,7 @@ class NormalPrior(nn.Module):
 
     def log_prob(self, z: Tensor) -> Tensor:
         """(N, d) -> (N,) in nats."""
-        return torch.distributions.Normal(torch.zeros_like(self.std), self.std).log_prob(z).sum(1)
+        return (-0.5 * (z / self.std).square() - self.std.log() - 0.5 * math.log(2 * math.pi)).sum(1)
 
 
 class UniformPrior(nn.Module):
@@ -88,7 +88,9 @@ class GaussianPrior(nn.Module):
     def log_prob(self, z: Tensor) -> Tensor:
         """(N, d) -> (N,) in nats. Raises ValueError for a singular covariance."""
         covariance = self.factor @ self.factor.T
-        return torch.distributions.MultivariateNormal(self.mean, covariance).log_prob(z)
+        normal = torch.distributions.MultivariateNormal(self.mean, covariance)
+        log_density: Tensor = normal.log_prob(z)  # type: ignore[no-untyped-call]
+        return log_density
 
 
 def _normal(n: int, like: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -46,7 +46,14 @@ def recover(
     for first in range(0, len(x), rows):
         part = starts[:, first : first + rows]
         target = x[first : first + rows]
-        z = _descend(decode, target.repeat(restarts, *[1] * (x.ndim - 1)), part.flatten(0, 1), steps, learning_rate, project)
+        z = _descend(
+            decode,
+            target.repeat(restarts, *[1] * (x.ndim - 1)),
+            part.flatten(0, 1),
+            steps,
+            learning_rate,
+            project,
+        )
         with torch.no_grad():
             error = squared_error(decode(z), target.repeat(restarts, *[1] * (x.ndim - 1)))
         error, z = error.view(restarts, -1), z.view(restarts, -1, z.shape[1])

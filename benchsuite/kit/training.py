@@ -105,7 +105,7 @@ class Run:
         began = time.monotonic()
         spent_before = self._checkpoint.seconds
         for epoch in range(started_epoch, epochs):
-            rows_of_batches = self._order(name, epoch, len(data)).split(sizes)
+            rows_of_batches = torch.split(self._order(name, epoch, len(data)), sizes)
             for number in range(started_batch if epoch == started_epoch else 0, len(sizes)):
                 self._checkpoint.seconds = spent_before + time.monotonic() - began
                 if self._checkpoint.seconds >= self.budget:

@@ -128,8 +128,7 @@ def failures(results: pd.DataFrame) -> pd.DataFrame:
     missing = results[results["value"].isna()]
     keys = ["method", "dataset", "status", "reason"]
     rows = [
-        dict(zip(keys, key, strict=True))
-        | {"seeds": _joined(group["seed"]), "metrics": _joined(group["metric"])}
+        dict(zip(keys, key, strict=True)) | {"seeds": _joined(group["seed"]), "metrics": _joined(group["metric"])}
         for key, group in missing.groupby(keys, sort=False)
     ]
     return pd.DataFrame(rows, columns=["method", "dataset", "seeds", "metrics", "status", "reason"])

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from benchsuite import DataMissingError, Dataset, Samples, hookimpl, Split
+from benchsuite import DataMissingError, Dataset, Samples, Split, hookimpl
 from benchsuite.kit.samples import held_out_rows
 
 _LEVELS = 16  # pixels are counts from 0 to 16

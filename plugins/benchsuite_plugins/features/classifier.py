@@ -19,7 +19,7 @@ from benchsuite import FeatureExtractor, NotApplicableError, hookimpl
 from benchsuite.kit.features import verified_weights
 
 WEIGHTS = Path(__file__).with_name("digits_classifier.safetensors")
-SHA256 = "84ee79c5a9e6a64b8cd118b0d42919fb6a010f29e7864e59753b4e2da4952093"
+SHA256 = "0e326ac981693f42fc29092ffcb11748c16045c4c1db8e58c346d0b45992ede0"
 
 
 class DigitsClassifier(nn.Module):

@@ -19,7 +19,7 @@ from benchsuite.kit.files import sha256
 from benchsuite_plugins.datasets.digits import Digits
 from benchsuite_plugins.features.classifier import WEIGHTS, DigitsClassifier
 
-_EPOCHS, _BATCH, _RATE = 12, 64, 1e-2
+_EPOCHS, _BATCH, _RATE = 12, 64, 5e-3
 
 
 def train(seed: int) -> DigitsClassifier:
@@ -32,7 +32,7 @@ def train(seed: int) -> DigitsClassifier:
     steps = _EPOCHS * -(-len(digits) // _BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
     for _ in range(_EPOCHS):
-        for rows in torch.randperm(len(digits)).split(_BATCH):
+        for rows in torch.split(torch.randperm(len(digits)), _BATCH):
             loss = F.cross_entropy(net.logits(_shifted(digits[rows])), digits.labels[rows])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

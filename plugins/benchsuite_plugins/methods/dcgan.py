@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from benchsuite import DataSpec, Method, Model, Run, Samples, hookimpl, Count, Fraction, Positive, PositiveInt
+from benchsuite import Count, DataSpec, Fraction, Method, Model, Positive, PositiveInt, Run, Samples, hookimpl
 from benchsuite.kit.losses import AdversarialLoss, discriminator_loss, generator_loss
 from benchsuite.kit.models import LatentModel
 from benchsuite.kit.nets import discriminator, frozen, generator

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchsuite import DataSpec, Method, Model, Run, Samples, hookimpl, Count, Positive, PositiveInt
+from benchsuite import Count, DataSpec, Method, Model, Positive, PositiveInt, Run, Samples, hookimpl
 from benchsuite.kit.models import LatentModel
 from benchsuite.kit.moments import principal_axes
 from benchsuite.kit.nets import generator
@@ -102,7 +102,7 @@ def _pca_codes(train: Samples, latent_dim: int) -> Tensor:
     """Principal components divided by the largest norm among them, so that all lie in the unit ball."""
     axes = principal_axes(train, latent_dim)
     codes = torch.cat([(x.flatten(1) - axes.mean) @ axes.axes.T for x in train.batches(1024)])
-    return (codes / codes.norm(dim=1).max()).float()
+    return torch.div(codes, codes.norm(dim=1).max()).float()
 
 
 @hookimpl

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from benchsuite import DataSpec, Method, Model, ParameterError, Run, Samples, hookimpl, PositiveInt
+from benchsuite import DataSpec, Method, Model, ParameterError, PositiveInt, Run, Samples, hookimpl
 from benchsuite.kit.moments import principal_axes
 from benchsuite.kit.priors import NormalPrior
 

@@ -13,7 +13,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchsuite import DataSpec, Method, Model, Run, Samples, hookimpl, Count, NonNegative, Positive, PositiveInt
+from benchsuite import (
+    Count,
+    DataSpec,
+    Method,
+    Model,
+    NonNegative,
+    Positive,
+    PositiveInt,
+    Run,
+    Samples,
+    hookimpl,
+)
 from benchsuite.kit.losses import gaussian_kl
 from benchsuite.kit.models import LatentModel
 from benchsuite.kit.nets import encoder, generator

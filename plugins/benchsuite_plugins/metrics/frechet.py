@@ -1,8 +1,8 @@
 """``fd``: the Frechet distance between Gaussians fitted to features of training images and of samples.
 
-Source: Heusel et al., GANs Trained by a Two Time-Scale Update Rule (2017), eq. 6; Dowson and Landau (1982). It is called
-FID only on Inception features; on any other extractor its values compare only with those of the same extractor. The
-reference is the training images, since test sets are often too small: the distance falls with their number.
+Source: Heusel et al., GANs Trained by a Two Time-Scale Update Rule (2017), eq. 6; Dowson and Landau (1982). It is
+called FID only on Inception features; on any other extractor its values compare only with those of the same extractor.
+The reference is the training images, since test sets are often too small: the distance falls with their number.
 """
 
 from __future__ import annotations
