@@ -38,7 +38,7 @@ def _title(cell: Cell) -> str:
 
 
 def _summary(plan: Plan, store: RunStore) -> str:
-    done = len(plan.cells) - len(plan.to_run)
+    done = sum(p.action == "done" for p in plan.cells)
     return f"{len(plan.to_run)} cells to run, {done} done already; {store.path}"
 
 

@@ -1,24 +1,48 @@
-"""How a run's tables are printed."""
+"""How a run's tables are printed: fitted to a terminal, or as Markdown where the output goes elsewhere."""
 
 from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from benchsuite.contracts import Report
-from benchsuite.kit.text import frame_table
+from benchsuite.kit.text import clean, frame_table, numeric_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def print_report(report: Report) -> None:
     """The comparison, the timing, what came to no number, and where the run lies."""
     for title, frame in report.comparison.items():
         click.echo(f"\nComparison on {title}: mean over seeds ± half width of the 95% t interval (from 3 seeds)\n")
-        click.echo(frame_table(frame.reset_index()))
+        print_frame(frame.reset_index())
     for title, frame in report.timing.items():
         click.echo(f"\nTiming on {title}: seconds per cell, mean over seeds; peak memory above the cell's start\n")
-        click.echo(frame_table(frame.reset_index()))
+        print_frame(frame.reset_index())
     if not report.failures.empty:
         click.echo("\nWithout a number\n")
-        click.echo(frame_table(report.failures))
+        print_frame(report.failures)
     for note in report.provenance.get("notes", ()):
         click.echo(f"note: {note}")
     click.echo(f"\nRun: {report.folder}")
+
+
+def print_frame(frame: pd.DataFrame) -> None:
+    """One table; on a terminal its cells wrap where it is too wide."""
+    if not sys.stdout.isatty():
+        click.echo(frame_table(frame))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title, numeric in zip(frame.columns, numeric_columns(frame), strict=True):
+        table.add_column(Text(str(title)), justify="right" if numeric else "left", overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(Text(clean(str(value), markdown=False)) for value in row))
+    Console().print(table)

@@ -179,11 +179,12 @@ class Evaluation:
 
     def _codes_of(self, samples: Samples, split: str, own: Tensor | None) -> Tensor:
         """Codes by the model's own table, else its encoder, else recovery; ``sources`` says which of these it was."""
+        encode: Callable[[Tensor], Tensor] | None = getattr(self.model, "encode", None)
         if own is not None:
             codes, source = own.detach(), "codes"
-        elif hasattr(self.model, "encode"):
+        elif encode is not None:
             with self._timings.phase(f"encode.{split}", len(samples)), torch.no_grad():
-                codes = torch.cat([self.model.encode(x) for x in samples.batches(_BATCH)])
+                codes = torch.cat([encode(x) for x in samples.batches(_BATCH)])
             source = "encoder"
         else:
             with self._timings.phase(f"recover.{split}", len(samples)):
@@ -251,7 +252,7 @@ def broken_metric(selection: str, error: PluginError) -> MetricRow:
     return MetricRow(selection, selection, None, "", "none", None, "", "error", str(error))
 
 
-def check_output(method: str, call: str, x: Any, n: int, spec: DataSpec, dataset: Dataset) -> Tensor:
+def check_output(method: str, call: str, x: object, n: int, spec: DataSpec, dataset: Dataset) -> Tensor:
     """``x`` as float32, once it is what the contract promises; images are cut to [0, 1] at rounding.
 
     Raises ContractError for a wrong type, shape or range, DivergedError for NaN or infinity.

@@ -30,14 +30,21 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequenc
 def frame_table(frame: pd.DataFrame) -> str:
     """A frame of text as such a table, its first column to the left and those that hold numbers to the right."""
     rows = [[str(value) for value in row] for row in frame.itertuples(index=False)]
-    numeric = [any(row[i][:1].isdigit() for row in rows) and i > 0 for i in range(len(frame.columns))]
-    return table([str(c) for c in frame.columns], rows, numeric)
+    return table([str(c) for c in frame.columns], rows, numeric_columns(frame))
 
 
-def clean(text: str) -> str:
-    """``text`` on one line, without control characters, and with the characters that Markdown would read escaped."""
+def numeric_columns(frame: pd.DataFrame) -> list[bool]:
+    """Which columns of a frame of text hold numbers; the first names its rows and never does."""
+    starts = [[str(value)[:1] for value in frame.iloc[:, i]] for i in range(len(frame.columns))]
+    return [i > 0 and any(start.isdigit() for start in column) for i, column in enumerate(starts)]
+
+
+def clean(text: str, markdown: bool = True) -> str:
+    """``text`` on one line, without control characters, and what Markdown would read escaped unless told not to."""
     one_line = " ".join(text.split())
     visible = "".join(c for c in one_line if unicodedata.category(c) not in ("Cc", "Cf"))
+    if not markdown:
+        return visible
     return visible.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")
 
 

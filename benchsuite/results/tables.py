@@ -125,13 +125,20 @@ def _timing_row(rows: pd.DataFrame) -> dict[str, str]:
 
 def failures(results: pd.DataFrame) -> pd.DataFrame:
     """What did not come to a number and why; rows that differ by seed or metric only are joined."""
+    asked = results.groupby("cell")["metric"].nunique()
     missing = results[results["value"].isna()]
     keys = ["method", "dataset", "status", "reason"]
     rows = [
-        dict(zip(keys, key, strict=True)) | {"seeds": _joined(group["seed"]), "metrics": _joined(group["metric"])}
+        dict(zip(keys, key, strict=True)) | {"seeds": _joined(group["seed"]), "metrics": _metrics_without(group, asked)}
         for key, group in missing.groupby(keys, sort=False)
     ]
     return pd.DataFrame(rows, columns=["method", "dataset", "seeds", "metrics", "status", "reason"])
+
+
+def _metrics_without(rows: pd.DataFrame, asked: pd.Series[int]) -> str:
+    """The metrics among ``rows``, or "all" where they are all that was asked of their cells."""
+    names = rows["metric"].nunique()
+    return "all" if names > 1 and names == asked[rows["cell"]].min() else _joined(rows["metric"])
 
 
 def _joined(values: pd.Series[Any]) -> str:
