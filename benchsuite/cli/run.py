@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from benchsuite.cli.options import force_flag, fresh_flag, json_flag, out_flag, recipe_flags, recipe_of
+from benchsuite.harness import server
 
 
 @click.command("run")
@@ -29,6 +30,7 @@ def command(recipe_file: Path | None, out: Path | None, force: bool, fresh: bool
     benchsuite run -m "glo[epochs=40],glo[optimiser=sgd]@paper" --metrics psnr,fd
     """
     recipe = recipe_of(recipe_file, flags)  # before anything heavy is imported, so that a typo answers at once
+    server.start_early()
     from benchsuite import suite
     from benchsuite.cli.progress import watch
 

@@ -65,8 +65,8 @@ def serve() -> None:
     selector.register(0, selectors.EVENT_READ)
     running: dict[int, int] = {}  # job number -> process
     waiting = b""
-    messages.send(event="ready")
     try:
+        messages.send(event="ready")
         while True:
             for key, _ in selector.select():
                 if key.fileobj == 0:
@@ -78,6 +78,8 @@ def serve() -> None:
                         _obey(json.loads(line), running, selector, messages)
                 else:
                     _reap(key.data, running, selector, key.fd, messages)
+    except BrokenPipeError:
+        return  # the driver is gone
     finally:
         for process in running.values():
             _kill(process)

@@ -9,7 +9,6 @@ import json
 import os
 import queue
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,13 +18,13 @@ from typing import IO, Any, Protocol
 
 from benchsuite.contracts import Cell, Record, Status
 from benchsuite.errors import BenchsuiteError
+from benchsuite.harness import server
 from benchsuite.harness.runner import Job, describe_exit
 from benchsuite.harness.store import RunStore
 
 Progress = Callable[[str, float, str], None]  # cell key, fraction, text
 _START_SECONDS = 300
 _LOG_TAIL = 4000
-_COMMAND = (sys.executable, "-m", "benchsuite.harness.cellserver")
 
 
 @dataclass(frozen=True)
@@ -126,13 +125,7 @@ class ForkServer:
     def _running_server(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._ready.clear()
-            self._process = subprocess.Popen(
-                _COMMAND,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env=_environment(),
-                start_new_session=True,
-            )
+            self._process = server.take()
             threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
         return self._process
 
@@ -179,10 +172,10 @@ class Spawner:
             if self._stopped:
                 return Ending(None, stopped=True)
             process = subprocess.Popen(
-                [*_COMMAND, "--once"],
+                [*server.COMMAND, "--once"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=_environment(),
+                env=server.environment(),
                 start_new_session=os.name != "nt",
             )
             self._running.add(process)
@@ -229,15 +222,9 @@ class Spawner:
                 process.kill()
 
 
-def _environment() -> dict[str, str]:
-    """This process's, with one thread for libraries that would start theirs when the server imports them."""
-    return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
-
-
 def best_isolation() -> Isolation:
-    """Forking where it is safe, spawning elsewhere, or where ``BENCHSUITE_ISOLATION=spawn`` asks for it."""
-    forks = sys.platform == "linux" and hasattr(os, "pidfd_open")
-    return ForkServer() if forks and os.environ.get("BENCHSUITE_ISOLATION") != "spawn" else Spawner()
+    """Forking where it is safe, spawning elsewhere."""
+    return ForkServer() if server.can_fork() else Spawner()
 
 
 _current: dict[str, Isolation] = {}

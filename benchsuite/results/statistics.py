@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 MIN_SEEDS = 3  # below which a spread says next to nothing
 
@@ -38,5 +38,5 @@ def summarise(values: Sequence[float], level: float = 0.95) -> Summary:
     sd = float(data.std(ddof=1))
     if n < MIN_SEEDS:
         return Summary(n, mean, sd, None)
-    quantile = float(stats.t.ppf((1 + level) / 2, n - 1))
+    quantile = float(stdtrit(n - 1, (1 + level) / 2))
     return Summary(n, mean, sd, quantile * sd / n**0.5)

@@ -1,0 +1,42 @@
+"""Starting the process that cells are forked from; light, so that it can start while the driver still imports torch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+COMMAND = (sys.executable, "-m", "benchsuite.harness.cellserver")
+_early: list[subprocess.Popen[bytes]] = []
+
+
+def can_fork() -> bool:
+    """Whether cells are forked: where that is safe, unless ``BENCHSUITE_ISOLATION=spawn`` asks otherwise."""
+    forks = sys.platform == "linux" and hasattr(os, "pidfd_open")
+    return forks and os.environ.get("BENCHSUITE_ISOLATION") != "spawn"
+
+
+def environment() -> dict[str, str]:
+    """This process's, with one thread for libraries that would start theirs when the server imports them."""
+    return {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+
+
+def start_early() -> None:
+    """Start a server now for whoever asks for one first; it ends with this process if nobody does."""
+    if can_fork():
+        _early.append(_start())
+
+
+def take() -> subprocess.Popen[bytes]:
+    """The server that was started early if it lives, else a new one. Its pipes are the caller's."""
+    while _early:
+        process = _early.pop()
+        if process.poll() is None:
+            return process
+    return _start()
+
+
+def _start() -> subprocess.Popen[bytes]:
+    # A session of its own: an interrupt at the terminal is the driver's to decide about.
+    pipe = subprocess.PIPE
+    return subprocess.Popen(COMMAND, stdin=pipe, stdout=pipe, env=environment(), start_new_session=True)

@@ -1,0 +1,144 @@
+"""The floors of the house: a module imports only from floors below its own."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import benchsuite
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = (ROOT / "benchsuite", ROOT / "plugins" / "benchsuite_plugins")
+
+# From the ground up. A name that ends in a dot stands for every module inside it.
+FLOORS = [
+    ["errors"],
+    ["parameters"],
+    ["contracts", "hookspecs"],
+    ["kit.files", "kit.samples", "kit.timing", "kit.losses", "kit.priors", "kit.similarity", "kit.text"]
+    + ["kit.optimisers", "kit.nets"],
+    ["kit.checkpoints", "kit.curves", "kit.moments", "kit.models", "kit.recovery", "kit.features"],
+    ["kit.training"],
+    ["harness.recipe", "harness.registry", "harness.identity", "harness.server"],
+    ["harness.environment", "harness.binding", "harness.store"],
+    ["harness.plan", "harness.evaluation"],
+    ["harness.runner"],
+    ["harness.cellserver", "harness.isolation"],
+    ["results.statistics"],
+    ["results.tables"],
+    ["suite"],
+    ["cli.options", "cli.tables", "cli.progress"],
+    ["cli.run", "cli.plan", "cli.list", "cli.plugins", "cli.report", "cli.env"],
+    ["cli"],
+    ["__main__"],
+]
+FACES = {"__init__", "kit", "harness", "results"}  # package files without code of their own
+TYPE_CHECKING_ALLOWED = {"contracts", "hookspecs", "__init__"}
+RESULTS_MAY_USE = {"harness.store", "harness.recipe"}
+
+
+def floor_of(module: str) -> int:
+    for number, names in enumerate(FLOORS):
+        if module in names:
+            return number
+    raise AssertionError(f"benchsuite.{module} stands on no floor; give it one in {__file__}")
+
+
+def modules() -> dict[str, Path]:
+    """Every module of benchsuite by its name below the package."""
+    found = {}
+    for path in sorted(PACKAGES[0].rglob("*.py")):
+        parts = path.relative_to(PACKAGES[0]).with_suffix("").parts
+        parts = parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts
+        found[".".join(parts)] = path
+    return found
+
+
+def imports(path: Path, *, with_type_checking: bool = True) -> set[str]:
+    """The benchsuite and benchsuite_plugins modules that a file imports, anywhere in it."""
+    tree = ast.parse(path.read_text())
+    skipped: set[ast.AST] = set()
+    if not with_type_checking:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                skipped.update(ast.walk(node))
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            known = {f"benchsuite.{name}" for name in modules()}
+            found.update(names & known or {node.module or ""})
+    return {name for name in found if name.split(".")[0] in ("benchsuite", "benchsuite_plugins")}
+
+
+def test_a_module_imports_only_from_floors_below_its_own() -> None:
+    wrong = []
+    for module, path in modules().items():
+        if module in FACES:
+            continue
+        used = imports(path, with_type_checking=module not in TYPE_CHECKING_ALLOWED)
+        for name in used - {"benchsuite"}:
+            below = name.removeprefix("benchsuite.")
+            if floor_of(below) >= floor_of(module):
+                wrong.append(f"{module} imports {below}")
+    assert not wrong
+
+
+def test_benchsuite_never_imports_its_plugins() -> None:
+    wrong = [m for m, path in modules().items() if any(n.startswith("benchsuite_plugins") for n in imports(path))]
+    assert not wrong
+
+
+def test_kit_knows_neither_harness_nor_results() -> None:
+    used = {name for m, path in modules().items() if m.startswith("kit.") for name in imports(path)}
+    assert not {name for name in used if re.match(r"benchsuite\.(harness|results|suite|cli)", name)}
+
+
+def test_results_know_of_the_harness_only_the_store_and_the_recipe() -> None:
+    used = {name for m, path in modules().items() if m.startswith("results.") for name in imports(path)}
+    harness = {n.removeprefix("benchsuite.") for n in used if n.startswith("benchsuite.harness")}
+    assert harness <= RESULTS_MAY_USE
+
+
+def test_a_plugin_imports_only_the_public_face_and_the_kit() -> None:
+    wrong = []
+    for path in PACKAGES[1].rglob("*.py"):
+        if path.name.startswith("train_"):
+            continue  # a script that made a plugin's weights, not a plugin
+        for name in imports(path):
+            if name != "benchsuite" and not name.startswith("benchsuite.kit"):
+                wrong.append(f"{path.name} imports {name}")
+    assert not wrong
+
+
+def test_a_plugin_takes_only_public_names_from_the_face() -> None:
+    for path in PACKAGES[1].rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "benchsuite":
+                assert {alias.name for alias in node.names} <= set(benchsuite.__all__), path
+
+
+def test_the_face_names_exactly_what_its_table_resolves() -> None:
+    tabled = [name for names in benchsuite.PUBLIC_NAMES.values() for name in names]
+    assert sorted(benchsuite.__all__) == sorted([*tabled, "__version__"])
+    for name in benchsuite.__all__:
+        assert getattr(benchsuite, name) is not None
+
+
+def test_every_plugin_module_has_its_entry_point() -> None:
+    declared = (ROOT / "pyproject.toml").read_text()
+    for path in PACKAGES[1].rglob("*.py"):
+        if "@hookimpl" in path.read_text():
+            module = ".".join(("benchsuite_plugins", *path.relative_to(PACKAGES[1]).with_suffix("").parts))
+            assert f'"{module}"' in declared, module
+
+
+def test_no_file_is_named_for_nothing() -> None:
+    names = {path.stem for package in PACKAGES for path in package.rglob("*.py")}
+    assert not names & {"utils", "util", "helpers", "helper", "misc", "common"}

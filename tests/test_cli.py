@@ -1,0 +1,147 @@
+"""The command line answers at once, says what is wrong, and exits with the code that it promises."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import CommandLine
+
+from benchsuite.cli import main
+
+HEAVY = ("torch", "torchvision", "pandas", "matplotlib", "sklearn", "scipy", "numpy", "torchmetrics")
+LIGHT = [
+    ["--help"],
+    ["--version"],
+    ["rnu"],
+    ["--no-such-flag"],
+    ["run", "--help"],
+    ["run"],
+    ["run", "--no-such-flag"],
+    ["run", "-m", "glo[epochs="],
+    ["run", "-m", "pca", "--seeds", "x"],
+    ["run", "absent.toml"],
+    ["list", "nonsense"],
+]
+
+
+@pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
+def test_help_version_and_usage_errors_import_nothing_heavy(arguments: list[str]) -> None:
+    code = "import sys; from benchsuite.cli import main; sys.argv = ['benchsuite', *sys.argv[1:]]\n"
+    code += "try: main()\nfinally: print('LOADED', *sorted({m.partition('.')[0] for m in sys.modules}))"
+    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    (loaded,) = (line.split()[1:] for line in result.stdout.splitlines() if line.startswith("LOADED"))
+    assert not set(HEAVY) & set(loaded)
+    if arguments in (["--help"], ["--version"]):
+        assert not {"pluggy", "importlib_metadata"} & set(loaded)
+    assert result.returncode == (0 if arguments[-1] in ("--help", "--version") else 2)
+
+
+USAGE = {
+    "an unknown command": (["rnu"], "no command named 'rnu'; did you mean 'run'?"),
+    "no methods": (["run"], "no methods; name some with --methods pca,glo"),
+    "an unknown method": (["run", "-m", "vea"], "no method named 'vea'; did you mean 'vae'? known: dcgan"),
+    "an unknown parameter": (["run", "-m", "glo[epoch=3]"], "no glo parameter named 'epoch'; did you mean 'epochs'?"),
+    "a wrong type": (["run", "-m", "glo[epochs=many]"], "glo: epochs='many' is not allowed; epochs is a whole number"),
+    "a value out of range": (
+        ["run", "-m", "vae[sigma=0]"],
+        "vae: sigma='0' is not allowed; sigma is a number of above",
+    ),
+    "a value outside a choice": (["run", "-m", "glo[init=random]"], "init is one of pca, gaussian"),
+    "an unknown dataset": (["run", "-m", "pca", "-d", "digit"], "no dataset named 'digit'; did you mean 'digits'?"),
+    "an unknown metric": (["run", "-m", "pca", "--metrics", "psn"], "no metric named 'psn'; did you mean 'psnr'?"),
+    "an unknown executor": (["run", "-m", "pca", "--executor", "moon"], "no executor named 'moon'"),
+    "an unwritable folder": (["run", "-m", "pca", "--out", "/proc/nowhere"], "cannot write to /proc/nowhere"),
+    "a folder of something else": (["run", "-m", "pca", "--out", "."], "holds something else than a run"),
+    "an unknown run": (["report", "nowhere"], "nowhere is no run directory; runs here: none"),
+    "an unknown reporter": (["report", ".", "--format", "pdf"], "no reporter named 'pdf'"),
+    "equal labels": (["run", "-m", "pca,pca"], "'pca' is selected twice"),
+    "labels of two variants": (["run", "-m", "glo@a,pca@a"], "'a' is selected twice"),
+}
+
+
+@pytest.mark.parametrize("case", USAGE)
+def test_bad_input_is_exit_code_two_and_one_clear_message(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, message = USAGE[case]
+    (tmp_path / "a file.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["benchsuite", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    printed = capsys.readouterr()
+    assert ended.value.code == 2
+    assert message in printed.err
+    assert not printed.out and not (tmp_path / "runs").exists()
+
+
+def test_every_command_has_help(command_line: CommandLine) -> None:
+    for command in ("run", "plan", "list", "report", "plugins", "env"):
+        assert command in command_line("--help", check=0).stdout
+        assert "Usage" in command_line(command, "--help", check=0).stdout
+
+
+def test_a_run_a_second_run_and_a_report(command_line: CommandLine, tmp_path: Path) -> None:
+    first = command_line("run", "-m", "pca,real", "--seeds", "3", "--samples", "100", check=0)
+    for words in ("Comparison on digits", "psnr [dB] ↑", "Timing on digits", "Without a number", "Run: runs/pca+real"):
+        assert words in first.stdout
+    second = command_line("run", "-m", "pca,real", "--seeds", "3", "--samples", "100", check=0)
+    assert second.stdout == first.stdout
+    assert "0 cells to run, 6 done already" in second.stderr
+    planned = json.loads(command_line("plan", "-m", "pca,real", "--seeds", "3", "--samples", "100", "--json").stdout)
+    assert {cell["action"] for cell in planned["cells"]} == {"done"}
+    (run,) = (tmp_path / "runs").iterdir()
+    written = command_line("report", run.name, check=0).stdout.split()
+    assert [Path(path).name for path in written] == ["report.md", "results.csv", "timings.csv"]
+    page = (run / "report" / "report.md").read_text()
+    assert all(line in page for line in first.stdout.splitlines() if line.startswith("| pca"))
+    for name in ("results.csv", "timings.csv"):
+        header = (run / name).read_text().splitlines()[0]
+        assert (run / "report" / name).read_text().splitlines()[0] == header
+
+
+def test_json_is_all_that_stands_on_standard_output(command_line: CommandLine) -> None:
+    arguments = ("run", "-m", "pca", "--samples", "100", "--json")
+    content = json.loads(command_line(*arguments, check=0).stdout)
+    assert content["exit_code"] == 0
+    assert {row["metric"] for row in content["results"]} == {
+        "fd",
+        "psnr",
+        "psnr_pooled",
+        "psnr_train",
+        "psnr_train_pooled",
+        "ssim",
+    }
+    for command in (["list"], ["env"], ["plugins", "list"]):
+        assert json.loads(command_line(*command, "--json", check=0).stdout)
+
+
+def test_a_recipe_file_and_flags_make_one_recipe(command_line: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('methods = ["pca", "glo[epochs=1]"]\nseeds = [4, 7]\nmetrics = "psnr"\n')
+    from_file = json.loads(command_line("plan", "mine.toml", "--json", check=0).stdout)["cells"]
+    assert [(c["method"], c["seed"]) for c in from_file] == [
+        ("pca", 4),
+        ("pca", 7),
+        ("glo[epochs=1]", 4),
+        ("glo[epochs=1]", 7),
+    ]
+    overridden = json.loads(command_line("plan", "mine.toml", "--seeds", "1", "-m", "vae", "--json").stdout)["cells"]
+    assert [(c["method"], c["seed"]) for c in overridden] == [("vae", 0)]
+
+
+def test_a_list_of_values_sweeps_over_them(command_line: CommandLine) -> None:
+    swept = json.loads(command_line("plan", "-m", "glo[latent_dim=[4,8],epochs=1]@g", "--json", check=0).stdout)
+    assert [c["method"] for c in swept["cells"]] == ["g[latent_dim=4]", "g[latent_dim=8]"]
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    command = f"{sys.executable} -m benchsuite list methods | head -n 1"
+    result = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, env={**os.environ}
+    )
+    assert (result.stdout, result.stderr) == ("methods:\n", "")

@@ -1,0 +1,175 @@
+"""Means, covariances and principal axes agree with numpy and scikit-learn, however they are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+
+from benchsuite.kit import moments
+from benchsuite.kit.moments import Moments, PrincipalAxes, principal_axes
+from benchsuite.kit.samples import Samples
+
+WAYS = ("covariance", "gram", "power")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def go_by(monkeypatch: pytest.MonkeyPatch, way: str, n: int) -> None:
+    """Have the axes of ``n`` samples, with more numbers than that each for ``gram``, found in this ``way``."""
+    monkeypatch.setattr(moments, "_DENSE", {"covariance": 10**9, "gram": n, "power": 1}[way])
+
+
+def digits() -> np.ndarray:
+    """1797 images of 8 x 8 px, flattened."""
+    return np.asarray(load_digits().data / 16, np.float32)
+
+
+def assert_agrees_with_scikit_learn(found: PrincipalAxes, x: np.ndarray, d: int, tolerance: float = 1e-5) -> None:
+    """Variances to ``tolerance`` of themselves; of no axis is more than ``tolerance`` outside the other subspace."""
+    pca = PCA(d, svd_solver="full").fit(x.astype(np.float64))
+    assert np.allclose(found.mean.numpy(), pca.mean_, rtol=0, atol=1e-9 * np.abs(x).max())
+    assert np.allclose(found.variances.numpy(), pca.explained_variance_, rtol=tolerance, atol=1e-12)
+    axes = found.axes.numpy()
+    assert np.allclose(axes @ axes.T, np.eye(d), atol=1e-10)
+    cosines = np.linalg.svd(axes @ pca.components_.T, compute_uv=False)
+    assert cosines.min() ** 2 > 1 - tolerance
+    left_out = min(x.shape) - d  # scikit-learn averages over the directions that the data span, we over all of them
+    expected = pca.noise_variance_ * left_out / max(1, x.shape[1] - d)
+    assert found.residual_variance == pytest.approx(expected, rel=tolerance, abs=1e-12)
+
+
+@pytest.mark.parametrize("way", ["covariance", "power"])
+@pytest.mark.parametrize("d", [1, 8, 20])
+def test_principal_axes_of_images_are_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch, way: str, d: int) -> None:
+    go_by(monkeypatch, way, 1797)
+    assert_agrees_with_scikit_learn(principal_axes(Samples(torch.from_numpy(digits())), d), digits(), d)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_three_ways_to_principal_axes_agree(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    go_by(monkeypatch, way, 120)
+    monkeypatch.setattr(moments, "_BLOCK", 50)  # several blocks, the last one smaller
+    wide = np.concatenate([digits(), digits() ** 2, np.sqrt(digits())], 1)[:120]
+    assert_agrees_with_scikit_learn(principal_axes(Samples(torch.from_numpy(wide)), 6), wide, 6)
+
+
+@pytest.mark.parametrize("d", [1, 5, 58])
+def test_fewer_samples_than_numbers_go_by_their_gram_matrix(d: int) -> None:
+    x = np.random.default_rng(0).standard_normal((60, 5000)).astype(np.float32) * np.linspace(
+        3, 1, 5000, dtype=np.float32
+    )
+    assert_agrees_with_scikit_learn(principal_axes(Samples(torch.from_numpy(x)), d), x, d)
+
+
+@pytest.mark.parametrize("way", ["covariance", "power"])
+def test_a_far_off_mean_does_not_blur_the_axes(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    go_by(monkeypatch, way, 1797)
+    x = (digits() * 64 + 100_000).astype(np.float32)
+    assert_agrees_with_scikit_learn(principal_axes(Samples(torch.from_numpy(x)), 5), x, 5)
+
+
+def test_a_slowly_falling_spectrum_is_captured_by_iteration_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_by(monkeypatch, "power", 500)
+    scale = np.arange(1, 401) ** -0.6  # standard deviations that fall about as those of natural images
+    x = (np.random.default_rng(0).standard_normal((500, 400)) * scale).astype(np.float32)
+    found = principal_axes(Samples(torch.from_numpy(x)), 48)
+    best = PCA(48, svd_solver="full").fit(x.astype(np.float64)).explained_variance_.sum()
+    captured = np.cov(x.astype(np.float64) @ found.axes.numpy().T, rowvar=False).trace()
+    assert captured == pytest.approx(best, rel=1e-5)
+
+
+def test_bytes_and_floats_have_the_same_axes() -> None:
+    images = torch.randint(0, 256, (40, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    found = principal_axes(Samples(images), 3)
+    assert_agrees_with_scikit_learn(found, images.flatten(1).numpy().astype(np.float32) / np.float32(255), 3)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_largest_entry_of_an_axis_is_positive_and_axes_repeat(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    go_by(monkeypatch, way, 50)
+    samples = Samples(torch.randn(50, 80, generator=torch.Generator().manual_seed(0)))
+    axes = principal_axes(samples, 4).axes
+    assert torch.equal(axes, principal_axes(samples, 4).axes)
+    assert bool((axes.gather(1, axes.abs().argmax(1, keepdim=True)) > 0).all())
+
+
+@pytest.mark.parametrize(("shape", "d"), [((10, 3), 3), ((4, 3), 3)])
+def test_nothing_is_left_over_where_all_axes_are_taken(shape: tuple[int, int], d: int) -> None:
+    found = principal_axes(Samples(torch.randn(shape, generator=torch.Generator().manual_seed(0))), d)
+    assert found.residual_variance == pytest.approx(0, abs=1e-12)
+
+
+def test_constant_data_have_axes_without_variance() -> None:
+    found = principal_axes(Samples(torch.full((10, 6), 0.3)), 2)
+    assert torch.allclose(found.axes @ found.axes.T, torch.eye(2, dtype=torch.float64))
+    assert found.variances.tolist() == pytest.approx([0, 0], abs=1e-20)
+    assert found.residual_variance == pytest.approx(0, abs=1e-20)
+
+
+@pytest.mark.parametrize(("n", "dim", "d"), [(10, 4, 0), (10, 4, 5), (5, 40, 5), (1, 4, 1)])
+def test_more_axes_than_the_data_have_are_refused(n: int, dim: int, d: int) -> None:
+    with pytest.raises(ValueError, match=f"{d} principal axes asked of {n} samples"):
+        principal_axes(Samples(torch.randn(n, dim)), d)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 5), st.integers(0, 2**16))
+@settings(max_examples=50, deadline=None)
+def test_a_stream_of_blocks_has_the_moments_of_all_rows(sizes: list[int], dim: int, seed: int) -> None:
+    x = np.random.default_rng(seed).normal(3, 2, (sum(sizes) + 1, dim))
+    found = Moments.of(torch.split(torch.from_numpy(x), [*sizes, 1]))
+    assert found.count == len(x)
+    assert np.allclose(found.mean.numpy(), x.mean(0), rtol=1e-12)
+    assert np.allclose(found.covariance.numpy(), np.cov(x, rowvar=False).reshape(dim, dim), rtol=1e-9, atol=1e-12)
+
+
+@given(st.permutations(range(12)), st.integers(1, 11))
+@settings(max_examples=50, deadline=None)
+def test_the_order_of_rows_does_not_matter(order: list[int], cut: int) -> None:
+    x = torch.randn(12, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 5
+    first, second = Moments.of([x]), Moments.of([x[order[:cut]], x[order[cut:]]])
+    assert torch.allclose(first.mean, second.mean, rtol=1e-12)
+    assert torch.allclose(first.covariance, second.covariance, rtol=1e-10)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6, -1e8])
+def test_a_far_off_mean_does_not_blur_the_covariance(offset: float) -> None:
+    x = np.random.default_rng(0).standard_normal((5000, 8)) + offset  # more rows than one inner block
+    expected = np.cov(x - offset, rowvar=False)  # exact to the rounding of x itself, which is 1e-16 of the offset
+    for blocks in ([x], np.array_split(x, 7), np.array_split(x, 2500)):
+        found = Moments.of([torch.from_numpy(b) for b in blocks])
+        assert np.allclose(found.mean.numpy() - offset, (x - offset).mean(0), atol=1e-14 * max(1, abs(offset)))
+        assert np.allclose(found.covariance.numpy(), expected, atol=1e-13 * max(1, abs(offset)))
+
+
+def test_single_precision_rows_are_summed_in_double() -> None:
+    x = torch.rand(3000, 2, generator=torch.Generator().manual_seed(0)) + 1000
+    found = Moments.of([x])
+    assert found.covariance.dtype == torch.float64
+    assert np.allclose(found.covariance.numpy(), np.cov(x.numpy().astype(np.float64), rowvar=False), rtol=1e-9)
+
+
+def test_an_empty_block_changes_nothing() -> None:
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    plain, with_empty = Moments.of([x]), Moments.of([x[:2], x[:0], x[2:]])
+    assert torch.allclose(plain.mean, with_empty.mean)
+    assert torch.allclose(plain.covariance, with_empty.covariance)
+
+
+def test_moments_of_too_few_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one block"):
+        Moments.of([])
+    with pytest.raises(ValueError, match="at least two rows; got 1"):
+        _ = Moments.of([torch.ones(1, 3)]).covariance
