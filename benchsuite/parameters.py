@@ -169,12 +169,11 @@ def describe(annotation: Any) -> str:
     """A declared type in words, for errors and for ``benchsuite list``.
 
     >>> describe(Annotated[int, Between(1)] | None)
-    'a whole number of at least 1, or none'
+    'a whole number, at least 1, or none'
     """
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
-        ranges = " and ".join(f"of {m}" if m.low > float("-inf") else "" for m in args[1:] if isinstance(m, Between))
-        return f"{describe(args[0])} {ranges}".strip()
+        return ", ".join([describe(args[0]), *(str(m) for m in args[1:] if isinstance(m, Between))])
     if origin in (types.UnionType, typing.Union):
         return ", or ".join(describe(a) for a in sorted(args, key=lambda a: a is types.NoneType))
     if origin is Literal:

@@ -49,7 +49,7 @@ USAGE = {
     "a wrong type": (["run", "-m", "glo[epochs=many]"], "glo: epochs='many' is not allowed; epochs is a whole number"),
     "a value out of range": (
         ["run", "-m", "vae[sigma=0]"],
-        "vae: sigma='0' is not allowed; sigma is a number of above",
+        "vae: sigma='0' is not allowed; sigma is a number, above 0",
     ),
     "a value outside a choice": (["run", "-m", "glo[init=random]"], "init is one of pca, gaussian"),
     "an unknown dataset": (["run", "-m", "pca", "-d", "digit"], "no dataset named 'digit'; did you mean 'digits'?"),

@@ -163,7 +163,7 @@ class Recipe:
         for name, least in (("samples", 2), ("threads", 1), ("jobs", 1), ("latent_dim", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
-                raise RecipeError(f"{name} = {value} is not allowed; {name} is a whole number of at least {least}")
+                raise RecipeError(f"{name} = {value} is not allowed; {name} is a whole number, at least {least}")
         for name, allowed in (("precision", get_args(Precision)), ("keep", get_args(Keep))):
             if getattr(self, name) not in allowed:
                 raise RecipeError(f"{name} = '{getattr(self, name)}' is not allowed; one of {', '.join(allowed)}")

@@ -73,8 +73,8 @@ class PrincipalAxes:
 def principal_axes(samples: Samples, d: int) -> PrincipalAxes:
     """The ``d`` principal axes of ``samples``, flattened, in float64.
 
-    Streams the samples: by their covariance where D <= 4096, by their Gram matrix where N <= 4096, else by block
-    power iterations. Signs are fixed (the largest entry of an axis is positive). Raises ValueError unless
+    Streams the samples: by their covariance or, where N < D, their Gram matrix if the smaller side is at most 4096,
+    else by block power iterations. Signs are fixed (the largest entry of an axis is positive). Raises ValueError unless
     1 <= d <= min(N - 1, D).
 
     Source: Pearson (1901); Halko, Martinsson, Tropp, Finding Structure with Randomness (2011), algorithm 4.4.
@@ -82,7 +82,7 @@ def principal_axes(samples: Samples, d: int) -> PrincipalAxes:
     n, dim = len(samples), int(torch.tensor(samples.shape).prod())
     if not 1 <= d <= min(n - 1, dim):
         raise ValueError(f"{d} principal axes asked of {n} samples with {dim} numbers each; at most {min(n - 1, dim)}")
-    if dim <= _DENSE:
+    if dim <= min(n, _DENSE):
         moments = Moments.of(_flat_blocks(samples))
         mean, (values, vectors) = moments.mean, torch.linalg.eigh(moments.covariance)
         axes, variances = vectors.flip(1).T[:d], values.flip(0)[:d]

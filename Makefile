@@ -1,0 +1,20 @@
+# Shorthands; the README shows each as a plain command.
+.PHONY: run test lint speed gpu
+
+run:
+	benchsuite run --methods pca,vae,dcgan,glo
+
+test:
+	python -m pytest
+
+lint:
+	ruff check .
+	ruff format --check .
+	mypy
+
+speed:
+	python -m pytest benchmarks/speed --benchmark-enable -q
+
+gpu:
+	python -m pytest -m gpu -q
+	python benchmarks/speed/device_table.py

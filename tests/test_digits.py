@@ -1,0 +1,54 @@
+"""The digits are scikit-learn's, enlarged, split as the GLO paper splits, and known to the shipped classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from sklearn.datasets import load_digits
+
+from benchsuite.kit.features import verified_weights
+from benchsuite.kit.samples import held_out_rows
+from benchsuite_plugins.datasets.digits import Digits
+from benchsuite_plugins.features.classifier import SHA256, WEIGHTS, Classifier, DigitsClassifier
+
+
+def test_digits_are_scikit_learns_own(tmp_path: Path) -> None:
+    reference = load_digits()
+    train_rows, test_rows = held_out_rows(1797)
+    for split, rows in (("train", train_rows), ("test", test_rows)):
+        samples = Digits().load(split, tmp_path)
+        assert samples.labels is not None and samples.shape == (1, 16, 16)
+        assert samples.labels.tolist() == reference.target[rows.numpy()].tolist()
+        small = torch.nn.functional.avg_pool2d(samples[:], 2)  # bilinear doubling keeps local means, away from edges
+        original = torch.from_numpy(reference.images[rows.numpy()]).float() / 16
+        inner = (small[:, 0] - original)[:, 1:-1, 1:-1].abs()
+        assert float(inner.mean()) < 0.06
+
+
+def test_every_32nd_digit_is_held_out(tmp_path: Path) -> None:
+    train_rows, test_rows = held_out_rows(1797)
+    assert (len(train_rows), len(test_rows)) == (1740, 57)
+    assert test_rows.tolist() == list(range(0, 1797, 32))
+    assert not set(train_rows.tolist()) & set(test_rows.tolist())
+
+
+def test_the_shipped_classifier_knows_the_test_digits(tmp_path: Path) -> None:
+    net = DigitsClassifier()
+    net.load_state_dict(verified_weights(WEIGHTS, SHA256))
+    test = Digits().load("test", tmp_path)
+    assert test.labels is not None
+    with torch.no_grad():
+        right = int((net.eval().logits(test[:]).argmax(1) == test.labels).sum())
+    assert right >= 55  # of 57, as its training script printed
+
+
+def test_its_features_are_standardised_on_the_training_digits(tmp_path: Path) -> None:
+    with torch.no_grad():
+        features = Classifier().load(torch.device("cpu"))(Digits().load("train", tmp_path)[:])
+    torch.testing.assert_close(features.mean(0), torch.zeros(32), atol=1e-3, rtol=0)
+    torch.testing.assert_close(features.std(0), torch.ones(32), atol=1e-3, rtol=0)
+
+
+def test_the_weights_are_small_enough_to_ship() -> None:
+    assert WEIGHTS.stat().st_size < 120_000
