@@ -1,4 +1,4 @@
-"""Every method, dataset, metric and extractor of the registry keeps its contract; a new plugin is tested by existing."""
+"""Every method, dataset, metric and extractor of the registry keeps its contract: a plugin is tested by existing."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_saved_model_is_the_same_model(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_codes_decode_and_encode_in_their_shapes(name: str) -> None:
     train = pictures((1, 8, 8))
-    model, spec = fitted(name, train)
+    model, _ = fitted(name, train)
     with torch.no_grad():
         if hasattr(model, "encode"):
             assert model.encode(train[:]).shape == (ROWS, 2)
@@ -125,7 +125,7 @@ def test_a_fit_leaves_the_training_data_as_they_were(name: str) -> None:
     assert torch.equal(before, train[:])
 
 
-class _Cut(Exception):
+class _CutError(Exception):
     """Stands for a kill."""
 
 
@@ -138,12 +138,12 @@ def test_a_fit_that_is_cut_off_resumes_to_the_same_bits(name: str, tmp_path: Pat
         def step(self, *arguments: Any, **keywords: Any) -> None:
             super().step(*arguments, **keywords)
             if self.steps == 1:
-                raise _Cut
+                raise _CutError
 
     torch.manual_seed(0)
     spec = DataSpec(train.shape, train.kind, len(train), latent_dim=2)
     checkpoint = {"checkpoint": tmp_path / "checkpoint.pt", "checkpoint_seconds": 0.0}
-    with pytest.raises(_Cut):
+    with pytest.raises(_CutError):
         quick(name).fit(quick(name).build(spec), train, Cutting(seed=0, device=torch.device("cpu"), **checkpoint))
     random.seed(3)
     np.random.seed(3)

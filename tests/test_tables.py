@@ -103,9 +103,8 @@ def test_numbers_are_printed_to_four_digits(values: list[float], text: str) -> N
 
 
 def test_a_cell_is_the_mean_over_its_seeds_and_says_how_many_are_missing() -> None:
-    table = comparison(
-        frame([record("pca", 0, 20.0), record("pca", 1, 21.0), record("glo", 0, 25.0), failed("glo", 1)])
-    )
+    records = [record("pca", 0, 20.0), record("pca", 1, 21.0), record("glo", 0, 25.0), failed("glo", 1)]
+    table = comparison(frame(records))
     assert table["digits"]["psnr [dB] ↑"].to_dict() == {"pca": "20.50", "glo": "25.00 (1 of 2)"}
 
 

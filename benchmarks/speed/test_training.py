@@ -17,9 +17,8 @@ ROWS, BATCH = 512, 64
 
 
 def data(size: int) -> Samples:
-    return Samples(
-        torch.randint(256, (ROWS, 1, size, size), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    )
+    noise = torch.Generator().manual_seed(0)
+    return Samples(torch.randint(256, (ROWS, 1, size, size), generator=noise).to(torch.uint8))
 
 
 def ours(size: int) -> float:

@@ -77,4 +77,7 @@ def main() -> None:
     except BenchsuiteError as error:
         click.echo(f"Error: {error}", err=True)
         code = 2 if isinstance(error, UsageError) else 1
+    except OSError as error:  # a full disk, a folder that vanished: what stands is kept
+        click.echo(f"Error: {error}", err=True)
+        code = 1
     sys.exit(code if isinstance(code, int) else 0)

@@ -118,7 +118,6 @@ def _timing_row(rows: pd.DataFrame) -> dict[str, str]:
             row[title] = f"{peaks.max():.0f}"
     first_rows = rows.drop_duplicates("cell")
     row["device"] = ", ".join(dict.fromkeys(rows["device"]))
-    row["threads"] = ", ".join(str(t) for t in dict.fromkeys(rows["threads"]))
     row["contended"] = f"{int(first_rows['contended'].sum())} of {cells}"
     return row
 

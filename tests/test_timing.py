@@ -1,0 +1,134 @@
+"""Phases say what they took: seconds, processor seconds and memory."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchsuite.kit import timing
+from benchsuite.kit.timing import Phase, Timings, synchronise
+
+CPU = torch.device("cpu")
+tells_memory = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system tells no peak memory")
+
+
+def timed(name: str = "fit") -> tuple[Timings, Phase]:
+    timings = Timings(CPU)
+    with timings.phase(name, 7):
+        pass
+    return timings, timings.phases[0]
+
+
+def allocate(mib: int) -> int:
+    """Touch that much memory, and give it back."""
+    return int(np.ones(mib * 2**20, np.uint8)[-1])
+
+
+def test_a_phase_is_recorded_with_its_name_and_items() -> None:
+    timings, phase = timed()
+    assert [p.name for p in timings.phases] == ["fit"]
+    assert phase.items == 7
+    assert phase.peak_device_mib is None
+
+
+def test_sleeping_takes_wall_clock_but_no_processor() -> None:
+    timings = Timings(CPU)
+    with timings.phase("sleep"):
+        time.sleep(0.05)
+    (phase,) = timings.phases
+    assert 0.05 <= phase.seconds < 5
+    assert phase.cpu_seconds < 0.04
+
+
+def test_working_takes_processor_seconds() -> None:
+    timings = Timings(CPU)
+    with timings.phase("work"):
+        end = time.process_time() + 0.05
+        while time.process_time() < end:
+            pass
+    (phase,) = timings.phases
+    assert phase.cpu_seconds >= 0.05
+    assert phase.seconds >= 0.04
+
+
+def test_a_phase_that_raises_is_recorded_and_raises() -> None:
+    timings = Timings(CPU)
+    with pytest.raises(ValueError, match="inside"), timings.phase("fit"):
+        raise ValueError("inside")
+    assert [p.name for p in timings.phases] == ["fit"]
+
+
+def test_phases_are_in_the_order_in_which_they_ended_and_hold_their_inner_ones() -> None:
+    timings = Timings(CPU)
+    with timings.phase("outer"):
+        with timings.phase("first"):
+            time.sleep(0.01)
+        with timings.phase("second"):
+            time.sleep(0.01)
+    first, second, outer = timings.phases
+    assert [first.name, second.name, outer.name] == ["first", "second", "outer"]
+    assert outer.seconds >= first.seconds + second.seconds
+
+
+@tells_memory
+def test_memory_is_the_peak_of_the_phase_even_where_it_was_given_back() -> None:
+    timings = Timings(CPU)
+    with timings.phase("large"):
+        allocate(80)
+    with timings.phase("small"):
+        allocate(8)
+    large, small = (phase.peak_host_mib for phase in timings.phases)
+    assert large is not None
+    assert small is not None
+    assert 70 < large < 160
+    assert small < 60
+
+
+@tells_memory
+def test_memory_kept_from_an_earlier_phase_counts_in_a_later_one() -> None:
+    timings = Timings(CPU)
+    with timings.phase("load"):
+        kept = np.ones(80 * 2**20, np.uint8)
+    with timings.phase("fit"):
+        pass
+    assert kept[0] == 1
+    assert timings.phases[1].peak_host_mib is not None
+    assert timings.phases[1].peak_host_mib > 70
+
+
+@tells_memory
+def test_an_inner_phase_does_not_hide_the_peak_of_the_outer_one() -> None:
+    timings = Timings(CPU)
+    with timings.phase("fit"):
+        allocate(80)
+        with timings.phase("fit.reverse"):
+            allocate(8)
+    inner, outer = (phase.peak_host_mib for phase in timings.phases)
+    assert inner is not None
+    assert outer is not None
+    assert inner < 60
+    assert outer > 70
+
+
+@tells_memory
+def test_memory_from_before_is_not_counted() -> None:
+    kept = np.ones(80 * 2**20, np.uint8)
+    _, phase = timed()
+    assert kept[0] == 1
+    assert phase.peak_host_mib is not None
+    assert 0 <= phase.peak_host_mib < 40
+
+
+def test_where_the_system_does_not_tell_memory_is_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(timing, "_STATUS", tmp_path / "status")
+    monkeypatch.setattr(timing, "_CLEAR_REFS", tmp_path / "absent" / "clear_refs")
+    _, phase = timed()
+    assert phase.peak_host_mib is None
+
+
+def test_the_processor_needs_no_waiting_for() -> None:
+    synchronise(CPU)
