@@ -3,7 +3,9 @@
 Source: Radford, Metz, Chintala, Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
 Networks (2015); training step as in the PyTorch DCGAN tutorial (real and fake batches through the discriminator apart,
 the generator against the updated discriminator on the same samples). Changed: narrower, smaller batches and learning
-rates that fall linearly to 2%, for small images; no gradient is computed for the discriminator in the generator's step.
+rates that fall linearly to 2%, for small images; Adam without its first moment (beta1 = 0 for 0.5), which brought
+``fd`` on digits from 2.29 to 1.86 (means of seeds 7 to 11, each of them lower); no gradient is computed for the
+discriminator in the generator's step.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ class DCGAN(Method):
     epochs: Count = 40
     batch_size: PositiveInt = 64
     learning_rate: Positive = 2e-4
-    beta1: Fraction = 0.5
+    beta1: Fraction = 0.0
     width: PositiveInt = 32
     prior: Prior = "normal"
     loss: AdversarialLoss = "non_saturating"
