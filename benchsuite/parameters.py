@@ -57,7 +57,11 @@ def parameters_of(owner: type | Callable[..., Any]) -> dict[str, Parameter]:
         fields = [f for f in dataclasses.fields(owner) if f.init]
         return {f.name: Parameter(f.name, hints[f.name], _field_default(f)) for f in fields}
     keyword_only = [p for p in inspect.signature(owner).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    return {p.name: Parameter(p.name, hints.get(p.name, Any), p.default) for p in keyword_only}
+    return {p.name: Parameter(p.name, hints.get(p.name, Any), _argument_default(p)) for p in keyword_only}
+
+
+def _argument_default(argument: inspect.Parameter) -> Any:
+    return dataclasses.MISSING if argument.default is argument.empty else argument.default
 
 
 def _field_default(field: dataclasses.Field[Any]) -> Any:
@@ -82,7 +86,9 @@ def convert(owner_name: str, owner: type | Callable[..., Any], given: Mapping[st
 def check_fields(owner_name: str, instance: Any) -> None:
     """Raise ParameterError unless every field of the dataclass ``instance`` has its declared type and range."""
     for parameter in parameters_of(type(instance)).values():
-        _convert(owner_name, parameter, getattr(instance, parameter.name))
+        value = getattr(instance, parameter.name)
+        if _convert(owner_name, parameter, value) != value:  # text or a bare item that only stands for the value
+            raise _not_allowed(owner_name, parameter, value)
 
 
 def is_list_type(annotation: Any) -> bool:
@@ -93,11 +99,13 @@ def is_list_type(annotation: Any) -> bool:
 def _convert(owner_name: str, parameter: Parameter, value: Any) -> Any:
     try:
         return _to_type(parameter.annotation, value)
-    except ValueError:
-        allowed = describe(parameter.annotation)
-        raise ParameterError(
-            f"{owner_name}: {parameter.name}={value!r} is not allowed; {parameter.name} is {allowed}"
-        ) from None
+    except (ValueError, OverflowError):
+        raise _not_allowed(owner_name, parameter, value) from None
+
+
+def _not_allowed(owner_name: str, parameter: Parameter, value: Any) -> ParameterError:
+    allowed = describe(parameter.annotation)
+    return ParameterError(f"{owner_name}: {parameter.name}={value!r} is not allowed; {parameter.name} is {allowed}")
 
 
 def _choices(annotation: Any) -> tuple[Any, ...]:
@@ -128,7 +136,7 @@ def _to_type(annotation: Any, value: Any) -> Any:
         raise ValueError
     if origin is Literal:
         for choice in args:
-            if value == choice or (isinstance(value, str) and value == str(choice)):
+            if (type(value) is type(choice) and value == choice) or (isinstance(value, str) and value == str(choice)):
                 return choice
         raise ValueError
     if origin in (tuple, list):
@@ -178,6 +186,8 @@ def describe(annotation: Any) -> str:
         return ", or ".join(describe(a) for a in sorted(args, key=lambda a: a is types.NoneType))
     if origin is Literal:
         return "one of " + ", ".join(str(a) for a in args)
+    if origin is tuple and args[-1] is not Ellipsis:
+        return f"a list of {len(args)}: " + "; ".join(describe(a) for a in args)
     if origin in (tuple, list):
         return f"a list, each {describe(args[0])}"
     words = {

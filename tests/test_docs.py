@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
 import inspect
 import re
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,9 @@ from benchsuite.harness.registry import PluginInfo, Registry, load_registry
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCTESTED = ["benchsuite.errors", "benchsuite.parameters", "benchsuite.harness.recipe"] + [
+    f"benchsuite.kit.{name}" for name in ("losses", "optimisers", "samples", "similarity", "text")
+]
 HOOKS = [name for name in vars(hookspecs) if name.startswith("benchsuite_")]
 
 
@@ -77,6 +82,12 @@ def test_the_changelog_knows_the_version_and_every_built_in() -> None:
     for plugin in load_registry().plugins:
         if plugin.distribution == "benchsuite":
             assert all(f"`{name}`" in changelog for names in plugin.provides.values() for name in names)
+
+
+@pytest.mark.parametrize("module", DOCTESTED)
+def test_doctests_print_what_they_say(module: str) -> None:
+    tried = doctest.testmod(import_module(module))
+    assert tried.attempted and not tried.failed
 
 
 def test_no_document_leaves_a_placeholder() -> None:

@@ -7,7 +7,7 @@ import math
 from typing import Annotated, Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchsuite.errors import ParameterError, UnknownNameError
@@ -182,14 +182,14 @@ def test_both_ends_of_a_range_are_where_it_says(annotation: Any, inside: list[An
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("epochs", -1, "glo: epochs=-1 is not allowed; epochs is a whole number of at least 0"),
-        ("epochs", "ten", "glo: epochs='ten' is not allowed; epochs is a whole number of at least 0"),
+        ("epochs", -1, "glo: epochs=-1 is not allowed; epochs is a whole number, at least 0"),
+        ("epochs", "ten", "glo: epochs='ten' is not allowed; epochs is a whole number, at least 0"),
         (
             "latent_dim",
             0,
-            "glo: latent_dim=0 is not allowed; latent_dim is a whole number of at least 1, or none",
+            "glo: latent_dim=0 is not allowed; latent_dim is a whole number, at least 1, or none",
         ),
-        ("beta1", 1.5, "glo: beta1=1.5 is not allowed; beta1 is a number of at least 0 and at most 1"),
+        ("beta1", 1.5, "glo: beta1=1.5 is not allowed; beta1 is a number, at least 0 and at most 1"),
         ("init", "pcs", "glo: init='pcs' is not allowed; init is one of pca, gaussian"),
         ("fast", "yes", "glo: fast='yes' is not allowed; fast is true or false"),
     ],
@@ -222,12 +222,12 @@ def test_an_owner_without_parameters_says_so() -> None:
         (int, "a whole number"),
         (float | None, "a number, or none"),
         (None | float, "a number, or none"),
-        (Count, "a whole number of at least 0"),
-        (Positive, "a number above 0"),
-        (Fraction, "a number of at least 0 and at most 1"),
+        (Count, "a whole number, at least 0"),
+        (Positive, "a number, above 0"),
+        (Fraction, "a number, at least 0 and at most 1"),
         (Literal["a", "b"] | None, "one of a, b, or none"),
         (tuple[int, ...], "a list, each a whole number"),
-        (list[Fraction], "a list, each a number of at least 0 and at most 1"),
+        (list[Fraction], "a list, each a number, at least 0 and at most 1"),
     ],
 )
 def test_a_type_reads_as_english(annotation: Any, words: str) -> None:
@@ -312,16 +312,19 @@ def test_a_field_of_another_type_or_range_is_refused(name: str, value: Any) -> N
 
 
 @given(st.integers())
+@settings(deadline=None)
 def test_every_whole_number_reads_back_from_its_text(number: int) -> None:
     assert read(int, str(number)) == number
 
 
 @given(st.floats(allow_nan=False))
+@settings(deadline=None)
 def test_every_number_reads_back_from_its_text(number: float) -> None:
     assert read(float, repr(number)) == number
 
 
 @given(st.lists(st.integers()))
+@settings(deadline=None)
 def test_every_list_of_numbers_reads_back_from_its_texts(numbers: list[int]) -> None:
     assert read(tuple[int, ...], [str(n) for n in numbers]) == tuple(numbers)
 
@@ -331,6 +334,7 @@ anything = scalars | st.lists(scalars, max_size=3) | st.dictionaries(st.text(max
 
 
 @given(st.sampled_from(ANNOTATIONS), anything)
+@settings(deadline=None)
 def test_any_value_is_converted_or_refused_and_conversion_settles(annotation: Any, value: Any) -> None:
     try:
         converted = read(annotation, value)

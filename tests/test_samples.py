@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -43,6 +43,7 @@ def test_images_and_vectors_know_their_kind_and_shape() -> None:
 
 
 @given(st.data(), st.integers(1, 40))
+@settings(deadline=None)
 def test_an_index_picks_the_rows_that_it_would_pick_from_an_array(data: st.DataObject, n: int) -> None:
     samples, rows = numbered(n), np.arange(n, dtype=np.float32)[:, None]
     index = data.draw(st.lists(st.integers(0, n - 1), max_size=50))
@@ -54,6 +55,7 @@ def test_an_index_picks_the_rows_that_it_would_pick_from_an_array(data: st.DataO
 
 
 @given(st.integers(0, 60), st.integers(1, 70))
+@settings(deadline=None)
 def test_batches_are_all_rows_in_order(n: int, size: int) -> None:
     batches = list(numbered(n).batches(size))
     assert [len(b) for b in batches] == [size] * (n // size) + [n % size] * (n % size > 0)
@@ -111,6 +113,7 @@ def test_reconstructions_come_beside_their_originals() -> None:
 
 
 @given(st.integers(1, 3000), st.integers(1, 300))
+@settings(deadline=None)
 def test_evenly_spaced_rows_are_as_even_as_they_can_be(n: int, count: int) -> None:
     rows = evenly_spaced(n, count)
     assert len(rows) == min(n, count)
@@ -121,6 +124,7 @@ def test_evenly_spaced_rows_are_as_even_as_they_can_be(n: int, count: int) -> No
 
 
 @given(st.integers(0, 500), st.integers(1, 40))
+@settings(deadline=None)
 def test_every_row_is_either_for_training_or_for_testing(n: int, every: int) -> None:
     train, test = held_out_rows(n, every)
     assert sorted([*train.tolist(), *test.tolist()]) == list(range(n))

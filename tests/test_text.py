@@ -118,8 +118,14 @@ def test_wide_and_combining_characters_keep_columns_aligned(cell: str) -> None:
     assert len({cell_len(line) for line in lines}) == 1  # rich counts terminal cells by the Unicode tables
 
 
-def test_cleaning_keeps_what_is_harmless() -> None:
-    for text in ("pca", "26.3 ± 0.1", "größe", "日本語", "a-b_c[d=1,e=2]@f", "50%", "(x)", "x; y: z!"):
+def test_for_the_terminal_nothing_is_escaped() -> None:
+    for text in LABELS:
+        assert clean(text, markdown=False) == text
+    assert clean("a|b\n\x1b[31m\u202e<c>", markdown=False) == "a|b [31m<c>"
+
+
+def test_common_labels_need_no_escapes() -> None:
+    for text in ("pca", "glo", "26.3 ± 0.1", "größe", "日本語", "50%", "(x)", "fd"):
         assert clean(text) == text
 
 

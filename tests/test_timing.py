@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from benchsuite.kit.timing import Phase, Timings, synchronise
 
 CPU = torch.device("cpu")
 tells_memory = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system tells no peak memory")
+
+
+@pytest.fixture(autouse=True)
+def no_garbage() -> None:
+    """What other tests left is given back before memory is measured, not while it is."""
+    gc.collect()
 
 
 def timed(name: str = "fit") -> tuple[Timings, Phase]:

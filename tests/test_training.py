@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from benchsuite.errors import DivergedError
+from benchsuite.errors import ContractError, DivergedError
 from benchsuite.kit import training
 from benchsuite.kit.checkpoints import Checkpoint
 from benchsuite.kit.losses import discriminator_loss, generator_loss
@@ -104,6 +104,7 @@ def fit(run: Run, in_the_middle: Callable[[Run], object] = lambda run: None) -> 
         run.step(net_adam, loss, name="net")
         average.lerp_(fake.detach().mean(0), 0.1)
 
+    average.mul_(0.5)  # code between loops runs again, on what the loop left
     codes = torch.randn(ROWS, 4)  # from the generator as the loop left it
     row_adam, sgd = RowAdam(codes), torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     for batch in run.batches(data, batch_size=BATCH_SIZE, epochs=2, state=(net, codes, row_adam, sgd)):
@@ -175,7 +176,7 @@ def test_saving_changes_nothing(uninterrupted: Uninterrupted, tmp_path: Path) ->
 
 
 # The first batches, both sides of every end of an epoch, loop and stage, and some in between.
-@pytest.mark.parametrize("kill_at", [0, 1, 4, 5, 6, 13, 17, 18, 23, 24, 29, 30, 33, 41, 42, 47])
+@pytest.mark.parametrize("kill_at", [0, 1, 5, 6, 13, 17, 18, 23, 29, 30, 41, 42, 47])
 def test_a_run_that_was_killed_ends_in_the_same_bits(
     uninterrupted: Uninterrupted, tmp_path: Path, kill_at: int
 ) -> None:
@@ -224,7 +225,7 @@ KILL_9 = """
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-import torch
+import torch, torch._dynamo  # what optimisers import when they are first used
 torch.set_num_threads(1)
 import test_training
 from benchsuite.kit import training
@@ -311,7 +312,7 @@ def test_another_number_of_objects_in_state_is_a_clear_error(tmp_path: Path) -> 
     batches = run.batches(images(), batch_size=8, epochs=1, state=(net, torch.zeros(1)))
     for _ in zip(range(3), batches, strict=False):
         pass
-    with pytest.raises(RuntimeError) as raised:
+    with pytest.raises(ContractError) as raised:
         next(make_run(tmp_path).batches(images(), batch_size=8, epochs=1, state=(net,)))
     assert str(raised.value) == (
         "this loop has 1 objects in state=, its checkpoint 2; run again with --force to start from the beginning"
@@ -572,6 +573,15 @@ def test_the_curve_holds_the_mean_loss_of_each_window(tmp_path: Path) -> None:
     assert {row["name"] for row in rows} == {"loss"}
 
 
+def test_a_logged_number_is_that_of_its_moment(tmp_path: Path) -> None:
+    run, temperature = make_run(tmp_path), torch.zeros(())
+    for _ in loop(run, epochs=4):
+        run.log("temperature", temperature)
+        temperature += 1  # in place
+    rows = curve_rows(tmp_path / "curve.csv")
+    assert [(row["step"], row["value"]) for row in rows] == [("5", "2"), ("10", "7"), ("12", "10.5")]
+
+
 def test_every_row_of_the_curve_names_its_epoch(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     for _ in loop(run, epochs=4):  # three batches an epoch, a row every five
@@ -625,7 +635,7 @@ def test_a_loop_that_runs_again_after_a_kill_counts_once(tmp_path: Path, how: st
                 break
         for _ in run.batches(images(), batch_size=8, epochs=1, state=(total,)):
             total += 1
-            run.log("second", total)
+            run.log("second", total.clone())
             die_at(kill_at)(run)
         run.close()
         return run.steps
@@ -717,6 +727,18 @@ def test_a_stage_without_state_keeps_what_its_loops_finished(tmp_path: Path) -> 
     with pytest.raises(KilledError):
         train(make_run(tmp_path), kill_at=4)
     assert train(make_run(tmp_path), kill_at=None) == 2
+
+
+def test_a_finished_stage_keeps_one_state_however_many_loops_it_had(tmp_path: Path) -> None:
+    run, weight = make_run(tmp_path), torch.zeros(10_000)
+
+    def work() -> None:
+        for _ in range(20):
+            for _ in run.batches(images(), batch_size=ROWS, epochs=1, state=(weight,)):
+                pass
+
+    run.stage("reverse", work, state=(weight,))
+    assert (tmp_path / "checkpoint.pt").stat().st_size < 3 * 4 * len(weight)
 
 
 def test_what_a_stage_logs_is_under_its_name(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchsuite.errors import ContractError
 from benchsuite.kit.files import replacing
 
 Stateful = nn.Module | torch.optim.Optimizer | torch.Generator | Tensor
@@ -31,6 +31,8 @@ class Checkpoint:
         self._ongoing: dict[str, Any] | None = content.get("ongoing")
         self.steps: int = content.get("steps", 0)
         self.seconds: float = content.get("seconds", 0.0)
+        self.stopped_early: bool = content.get("stopped_early", False)
+        self.resuming = bool(self._finished or self._ongoing)  # until fit is back where it was cut off
         self.curve_bytes: int = content.get("curve_bytes", 0)
         self.pending: list[tuple[str, Tensor]] = [tuple(p) for p in content.get("pending", [])]
 
@@ -41,35 +43,39 @@ class Checkpoint:
             return cls(path, {})
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+            return cls(path, content if isinstance(content, dict) and content["format"] == _FORMAT else {})
+        except Exception:  # a damaged pickle can raise anything
             return cls(path, {})
-        return cls(path, content if content.get("format") == _FORMAT else {})
 
-    def restore_finished(self, name: str, state: Sequence[Stateful]) -> bool:
-        """Bring ``state`` to where the loop or stage ``name`` ended; False where it has not ended yet."""
+    def restore_finished(self, name: str, state: Sequence[Stateful], device: torch.device) -> int | None:
+        """Bring ``state`` to the end of the loop or stage ``name``; its steps by then, None where it has not ended."""
         saved = self._finished.get(name)
         if saved is None:
-            return False
-        _apply(state, saved)
-        return True
+            return None
+        _apply(state, saved, device)
+        if self._ongoing is None and name == list(self._finished)[-1]:
+            self.resuming = False
+        return int(saved["steps"])
 
-    def restore_ongoing(self, name: str, state: Sequence[Stateful]) -> tuple[int, int]:
+    def restore_ongoing(self, name: str, state: Sequence[Stateful], device: torch.device) -> tuple[int, int]:
         """Bring ``state`` to where the loop ``name`` was cut off; returns the (epoch, batch) to go on with."""
         if self._ongoing is None or self._ongoing["name"] != name:
             return 0, 0
-        ongoing, self._ongoing = self._ongoing, None
-        _apply(state, ongoing["state"])
+        ongoing, self._ongoing, self.resuming = self._ongoing, None, False
+        _apply(state, ongoing["state"], device)
         return ongoing["epoch"], ongoing["batch"]
 
     def set_ongoing(self, name: str, epoch: int, batch: int, state: Sequence[Stateful], device: torch.device) -> None:
         """The loop ``name`` is to go on with ``batch`` of ``epoch``."""
         self._ongoing = {"name": name, "epoch": epoch, "batch": batch, "state": _capture(state, device)}
 
-    def finish(self, name: str, state: Sequence[Stateful], device: torch.device) -> None:
+    def finish(self, name: str, state: Sequence[Stateful], steps: int, device: torch.device) -> None:
         """The loop or stage ``name`` has ended. Without ``state`` it would run again, so nothing is kept of it."""
+        if self.resuming:
+            return
         self._ongoing = None
         if state and self._path is not None:
-            self._finished[name] = copy.deepcopy(_capture(state, device))
+            self._finished[name] = {"steps": steps} | copy.deepcopy(_capture(state, device))
 
     def forget_inside(self, stage: str) -> None:
         """Drop the end states of the loops inside a finished stage, which its own end state supersedes."""
@@ -77,7 +83,7 @@ class Checkpoint:
 
     def write(self, steps: int, pending: list[tuple[str, Tensor]], curve_bytes: int) -> None:
         """Write it, whole or not at all."""
-        if self._path is None:
+        if self._path is None or self.resuming:
             return
         content = {
             "format": _FORMAT,
@@ -85,6 +91,7 @@ class Checkpoint:
             "ongoing": self._ongoing,
             "steps": steps,
             "seconds": self.seconds,
+            "stopped_early": self.stopped_early,
             "curve_bytes": curve_bytes,
             "pending": [(name, value.cpu()) for name, value in pending],
         }
@@ -112,9 +119,9 @@ def _capture(state: Sequence[Stateful], device: torch.device) -> dict[str, Any]:
     }
 
 
-def _apply(state: Sequence[Stateful], saved: dict[str, Any]) -> None:
+def _apply(state: Sequence[Stateful], saved: dict[str, Any], device: torch.device) -> None:
     if len(state) != len(saved["values"]):
-        raise RuntimeError(
+        raise ContractError(
             f"this loop has {len(state)} objects in state=, its checkpoint {len(saved['values'])}; "
             "run again with --force to start from the beginning"
         )
@@ -128,7 +135,7 @@ def _apply(state: Sequence[Stateful], saved: dict[str, Any]) -> None:
             item.load_state_dict(value)
     torch.set_rng_state(saved["torch"])
     if saved["cuda"] is not None:
-        torch.cuda.set_rng_state(saved["cuda"])
+        torch.cuda.set_rng_state(saved["cuda"], device)
     version, keys, gauss = saved["random"]
     random.setstate((version, tuple(keys), gauss))
     kind, keys, position, has_gauss, gauss = saved["numpy"]

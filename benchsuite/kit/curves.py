@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,11 +21,11 @@ class Curve:
         self.size = size
         if path is None:
             return
-        if size and path.exists():
+        if size and path.exists() and path.stat().st_size >= size:
             with path.open("r+b") as file:
                 file.truncate(size)
         else:
-            path.write_text(_HEADER)
+            path.write_bytes(_HEADER.encode())
             self.size = len(_HEADER)
 
     def append(self, step: int, epoch: int, stage: str, values: Sequence[tuple[str, Tensor]]) -> None:
@@ -33,7 +35,8 @@ class Curve:
         by_name: dict[str, list[float]] = {}
         for name, value in values:
             by_name.setdefault(name, []).append(float(value))
-        rows = [f"{step},{epoch},{stage},{name},{sum(v) / len(v):.6g}\n" for name, v in by_name.items()]
-        with self._path.open("a") as file:
-            file.writelines(rows)
-        self.size += sum(len(row.encode()) for row in rows)
+        text = io.StringIO(newline="")
+        rows = [(step, epoch, stage, name, f"{sum(v) / len(v):.6g}") for name, v in by_name.items()]
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        with self._path.open("ab") as file:
+            self.size += file.write(text.getvalue().encode())

@@ -63,6 +63,7 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
 
     Source: Kingma and Welling, Auto-Encoding Variational Bayes (2013), appendix B.
 
+    >>> import torch
     >>> gaussian_kl(torch.zeros(1, 3), torch.zeros(1, 3))
     tensor([0.])
     """

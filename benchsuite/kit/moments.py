@@ -38,7 +38,7 @@ class Moments:
 
     def update(self, rows: Tensor) -> None:
         """Take in ``rows``, (n, dim)."""
-        for block in torch.split(rows, _BLOCK):
+        for block in torch.split(rows, _BLOCK) if len(rows) else ():
             block = block.to(torch.float64)
             n, block_mean = len(block), block.mean(0)
             centred = block - block_mean
@@ -112,10 +112,11 @@ def _by_gram(samples: Samples, mean: Tensor, d: int) -> tuple[Tensor, Tensor]:
 
 
 def _by_power(
-    samples: Samples, mean: Tensor, d: int, iterations: int = 8, oversampling: int = 10
+    samples: Samples, mean: Tensor, d: int, iterations: int = 12, oversampling: int = 10
 ) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)  # a start for the iteration, not a source of variation
-    basis = torch.randn(len(mean), min(d + oversampling, len(samples)), generator=generator, dtype=torch.float64)
+    width = min(max(2 * d, d + oversampling), len(samples), len(mean))
+    basis = torch.randn(len(mean), width, generator=generator, dtype=torch.float64)
     basis = basis.to(mean.device)
     for _ in range(iterations):
         basis = torch.linalg.qr(basis).Q

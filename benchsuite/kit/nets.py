@@ -43,7 +43,7 @@ def encoder(shape: tuple[int, ...], out_dim: int, width: int) -> nn.Module:
 class ConvGenerator(nn.Module):
     """(N, latent_dim) -> (N, C, H, W) in [-1, 1].
 
-    One layer makes a grid of 4 to 7 px, transposed convolutions of stride 2 double it until the image is covered,
+    One layer makes a grid of 4 to 8 px, transposed convolutions of stride 2 double it until the image is covered,
     halving the channels down to ``width``; sizes that are no multiple are cut from the middle.
     """
 
@@ -134,7 +134,7 @@ def parameter_count(net: nn.Module) -> int:
 
 
 def _doublings(shape: tuple[int, ...]) -> int:
-    """How many stride-2 layers lead from a grid of 4 to 7 px to images of this shape."""
+    """How many stride-2 layers lead from a grid of 4 to 8 px to images of this shape."""
     smaller = min(shape[1:])
     if smaller < _SMALLEST:
         raise NotApplicableError(f"convolutional networks need images of at least {_SMALLEST} px; got {shape}")

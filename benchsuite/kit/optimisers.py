@@ -24,7 +24,7 @@ class RowAdam(nn.Module):
         super().__init__()
         self.register_buffer("first", torch.zeros_like(table))
         self.register_buffer("second", torch.zeros_like(table))
-        self.register_buffer("steps", torch.zeros(len(table), 1, device=table.device))
+        self.register_buffer("steps", torch.zeros(len(table), 1, dtype=table.dtype, device=table.device))
         self.betas, self.eps = betas, eps
 
     def direction(self, rows: Tensor, gradient: Tensor) -> Tensor:
@@ -34,8 +34,9 @@ class RowAdam(nn.Module):
         first = self.first[rows] * beta1 + gradient * (1 - beta1)
         second = self.second[rows] * beta2 + gradient.square() * (1 - beta2)
         self.first[rows], self.second[rows], self.steps[rows] = first, second, steps
-        unbiased_first: Tensor = first / (1 - beta1**steps)
-        unbiased_second: Tensor = second / (1 - beta2**steps)
+        # In single precision 1 - beta^steps would lose four of its seven digits at the first step.
+        unbiased_first: Tensor = first / (1 - beta1 ** steps.double()).to(first.dtype)
+        unbiased_second: Tensor = second / (1 - beta2 ** steps.double()).to(first.dtype)
         return torch.div(unbiased_first, unbiased_second.sqrt() + self.eps)
 
 

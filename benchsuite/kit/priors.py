@@ -87,6 +87,9 @@ class GaussianPrior(nn.Module):
 
     def log_prob(self, z: Tensor) -> Tensor:
         """(N, d) -> (N,) in nats. Raises ValueError for a singular covariance."""
+        scales = torch.linalg.svdvals(self.factor.double())
+        if float(scales[-1]) <= 1e-6 * float(scales[0]):
+            raise ValueError("a Gaussian with a singular covariance has no density")
         covariance = self.factor @ self.factor.T
         normal = torch.distributions.MultivariateNormal(self.mean, covariance)
         log_density: Tensor = normal.log_prob(z)  # type: ignore[no-untyped-call]

@@ -57,7 +57,7 @@ def recover(
         with torch.no_grad():
             error = squared_error(decode(z), target.repeat(restarts, *[1] * (x.ndim - 1)))
         error, z = error.view(restarts, -1), z.view(restarts, -1, z.shape[1])
-        best = error.argmin(0)
+        best = error.nan_to_num(nan=torch.inf).argmin(0)  # argmin alone would choose NaN
         columns = torch.arange(len(target), device=z.device)
         codes.append(z[best, columns])
         errors.append(error[best, columns])
@@ -72,15 +72,23 @@ def _descend(
     learning_rate: float,
     project: Callable[[Tensor], Tensor] | None,
 ) -> Tensor:
-    z = start.clone().requires_grad_()
-    optimiser = torch.optim.Adam([z], lr=learning_rate)
+    z = start.clone()
+    first, second = torch.zeros_like(z), torch.zeros_like(z if project is None else z[:, :1])
     for step in range(steps):
-        optimiser.param_groups[0]["lr"] = learning_rate * (1 - 0.9 * step / steps)
         with torch.enable_grad():
+            z.requires_grad_()
             loss = (decode(z) - target).square().flatten(1).sum(1).sum()
-            (z.grad,) = torch.autograd.grad(loss, z)
-        optimiser.step()
+            (gradient,) = torch.autograd.grad(loss, z)
+        z = z.detach()
+        # One scale a code where codes are projected: with one a coordinate, descent ends where the rescaled gradient
+        # is normal to the set, which is not at the nearest code.
+        squares = gradient.square() if project is None else gradient.square().mean(1, keepdim=True)
+        first.lerp_(gradient, 0.1)
+        second.lerp_(squares, 0.001)
+        unbiased = first / (1 - 0.9 ** (step + 1)), second / (1 - 0.999 ** (step + 1))
+        rate = learning_rate * (1 - 0.9 * step / steps)
+        z = z - rate * unbiased[0] / (unbiased[1].sqrt() + 1e-8)
         if project is not None:
             with torch.no_grad():
-                z.copy_(project(z))
-    return z.detach()
+                z = project(z)
+    return z

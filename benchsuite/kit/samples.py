@@ -59,9 +59,11 @@ class Samples:
     def __getitem__(self, index: slice | Tensor | Sequence[int]) -> Tensor:
         if isinstance(index, slice):
             rows = self._data[index]
-        else:
-            positions = torch.as_tensor(index, dtype=torch.long, device=self.device)
-            rows = self._data.index_select(0, positions)
+            return rows.float().div_(255) if rows.dtype == torch.uint8 else rows.clone()
+        positions = torch.as_tensor(index, device=self.device)
+        if positions.dtype == torch.bool:
+            positions = positions.nonzero().squeeze(1)
+        rows = self._data.index_select(0, positions.long())
         return rows.float().div_(255) if rows.dtype == torch.uint8 else rows
 
     def batches(self, size: int) -> Iterator[Tensor]:
@@ -84,6 +86,8 @@ class Reconstructions(Samples):
 
     def __init__(self, data: Tensor, original: Samples, source: str) -> None:
         super().__init__(data)
+        if len(data) != len(original) or self.shape != original.shape:
+            raise ValueError(f"{tuple(data.shape)} cannot be the reconstructions of {len(original)} x {original.shape}")
         self.original = original
         self.source = source
 

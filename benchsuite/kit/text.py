@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -35,17 +36,19 @@ def frame_table(frame: pd.DataFrame) -> str:
 
 def numeric_columns(frame: pd.DataFrame) -> list[bool]:
     """Which columns of a frame of text hold numbers; the first names its rows and never does."""
-    starts = [[str(value)[:1] for value in frame.iloc[:, i]] for i in range(len(frame.columns))]
-    return [i > 0 and any(start.isdigit() for start in column) for i, column in enumerate(starts)]
+    columns = [[str(value) for value in frame.iloc[:, i]] for i in range(len(frame.columns))]
+    return [i > 0 and any(re.match(r"[-+]?\.?\d", value) for value in column) for i, column in enumerate(columns)]
 
 
 def clean(text: str, markdown: bool = True) -> str:
     """``text`` on one line, without control characters, and what Markdown would read escaped unless told not to."""
     one_line = " ".join(text.split())
-    visible = "".join(c for c in one_line if unicodedata.category(c) not in ("Cc", "Cf"))
+    visible = "".join(c for c in one_line if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
     if not markdown:
         return visible
-    return visible.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")
+    inert = re.sub(r"&(?=#?\w+;)", "&amp;", re.sub(r"[\\|`*~]", r"\\\g<0>", visible))
+    inert = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", inert)  # inside a word it is no emphasis
+    return inert.replace("](", "]\\(").replace("<", "&lt;")
 
 
 def _pad(text: str, width: int, right: bool) -> str:

@@ -64,6 +64,7 @@ class Timings:
     device: torch.device
     phases: list[Phase] = field(default_factory=list)
     _base_mib: float | None = field(default_factory=lambda: _resident_mib("VmRSS"))
+    _open: list[list[float]] = field(default_factory=list)  # host and device peaks of the phases under way, so far
 
     @contextmanager
     def phase(self, name: str, items: int = 0) -> Iterator[None]:
@@ -71,9 +72,11 @@ class Timings:
 
         Phases may nest: each records its whole time, so only disjoint ones may be summed.
         """
+        self._note_peaks()
         _reset_peak()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
+        self._open.append([0.0, 0.0])
         synchronise(self.device)
         start, cpu_start = time.perf_counter(), time.process_time()
         try:
@@ -81,7 +84,18 @@ class Timings:
         finally:
             synchronise(self.device)
             seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-            self.phases.append(Phase(name, seconds, cpu_seconds, items, self._host_peak(), self._device_peak()))
+            self._note_peaks()
+            host, device = self._open.pop()
+            known = self._host_peak() is not None, self._device_peak() is not None
+            self.phases.append(
+                Phase(name, seconds, cpu_seconds, items, host if known[0] else None, device if known[1] else None)
+            )
+
+    def _note_peaks(self) -> None:
+        """Phases that nest share one counter, which the inner one resets: each keeps the largest it has seen."""
+        host, device = self._host_peak() or 0.0, self._device_peak() or 0.0
+        for peaks in self._open:
+            peaks[:] = max(peaks[0], host), max(peaks[1], device)
 
     def _host_peak(self) -> float | None:
         peak = _resident_mib("VmHWM")

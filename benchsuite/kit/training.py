@@ -19,7 +19,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from benchsuite.errors import DivergedError
+from benchsuite.errors import ContractError, DivergedError
 from benchsuite.kit.checkpoints import Checkpoint, Stateful
 from benchsuite.kit.curves import Curve
 from benchsuite.kit.samples import Samples
@@ -64,18 +64,23 @@ class Run:
         self.seed, self.device, self.precision = seed, device, precision
         self.budget = math.inf if budget is None else budget
         self.fraction = 0.0
-        self.stopped_early = False
         self._on_progress = on_progress
         self._timings = timings
         self._checkpoint_seconds = checkpoint_seconds
         self._checkpoint = Checkpoint.open(checkpoint)
-        self.steps: int = self._checkpoint.steps
-        self.resumed_at: int = self.steps
+        self.resumed_at: int = self._checkpoint.steps
+        self.steps = 0
         self._curve = Curve(curve, self._checkpoint.curve_bytes)
-        self._pending: list[tuple[str, Tensor]] = self._checkpoint.pending
+        self._pending: list[tuple[str, Tensor]] = []
+        self._stages: set[str] = set()
         self._scope = ""
         self._loops: defaultdict[str, int] = defaultdict(int)
         self._last_save = self._last_progress = time.monotonic()
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether the budget ended a loop before its time."""
+        return self._checkpoint.stopped_early
 
     def prepare(self, net: AnyModule) -> AnyModule:
         """``net`` on the run's device, in training mode, laid out as its convolutions like it best."""
@@ -98,31 +103,33 @@ class Run:
         over joins the batch before it, since batch norm cannot use it alone.
         """
         name = self._next_loop()
-        if self._checkpoint.restore_finished(name, state):
+        if self._skipped(name, state):
             return
-        started_epoch, started_batch = self._checkpoint.restore_ongoing(name, state)
+        started_epoch, started_batch = self._checkpoint.restore_ongoing(name, state, self.device)
+        self._if_back_where_it_was_cut_off()
         sizes = _batch_sizes(len(data), batch_size)
         began = time.monotonic()
         spent_before = self._checkpoint.seconds
+        epoch = started_epoch
         for epoch in range(started_epoch, epochs):
             rows_of_batches = torch.split(self._order(name, epoch, len(data)), sizes)
             for number in range(started_batch if epoch == started_epoch else 0, len(sizes)):
-                self._checkpoint.seconds = spent_before + time.monotonic() - began
                 if self._checkpoint.seconds >= self.budget:
-                    self.stopped_early = True
-                    self._finish(name, state)
+                    self._checkpoint.stopped_early = True
+                    self._finish(name, state, epoch)
                     return
                 self.fraction = (epoch * len(sizes) + number) / (epochs * len(sizes))
                 self._progress(f"{name} epoch {epoch + 1}/{epochs}")
                 index = rows_of_batches[number].to(data.device)
-                labels = None if data.labels is None else data.labels[index]
+                labels = None if data.labels is None else data.labels[index].to(self.device)
                 yield Batch(data[index].to(self.device), index.to(self.device), labels)
                 self.steps += 1
+                self._checkpoint.seconds = spent_before + time.monotonic() - began
                 if self.steps % _WINDOW == 0:
                     self._look_at_losses(epoch)
                 if state and time.monotonic() - self._last_save >= self._checkpoint_seconds:
                     self._save(name, epoch, number + 1, state)
-        self._finish(name, state)
+        self._finish(name, state, epoch)
 
     def step(self, optimiser: torch.optim.Optimizer, loss: Tensor, name: str = "loss") -> None:
         """One optimiser step down the gradient of ``loss``, which goes to the learning curve as ``name``."""
@@ -133,7 +140,7 @@ class Run:
 
     def log(self, name: str, value: Tensor) -> None:
         """Put a number on the learning curve; NaN or infinity ends the run as diverged, within 50 batches."""
-        self._pending.append((name, value.detach()))
+        self._pending.append((name, value.detach().clone()))  # it may change in place
 
     def decay(self, optimiser: torch.optim.Optimizer, final: float) -> None:
         """Set the learning rates for this batch: a line from their first values to ``final`` times those."""
@@ -150,17 +157,21 @@ class Run:
 
         Code between stages runs again after an interruption; code inside a finished stage does not.
         """
-        if self._checkpoint.restore_finished(name, state):
+        if name in self._stages:
+            raise ContractError(f"the stage '{name}' was there already; each needs a name of its own")
+        self._stages.add(name)
+        if self._skipped(name, state):
             return
-        self._scope = name
+        outer, self._scope = self._scope, name
         timed = self._timings.phase(f"fit.{name}") if self._timings else contextlib.nullcontext()
         try:
             with timed:
                 work()
+            self._finish(name, state, 0)
         finally:
-            self._scope = ""
-        self._finish(name, state)
-        self._checkpoint.forget_inside(name)
+            self._scope = outer
+        if state:
+            self._checkpoint.forget_inside(name)
         self._checkpoint.write(self.steps, self._pending, self._curve.size)
 
     def close(self) -> None:
@@ -177,12 +188,30 @@ class Run:
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
         return torch.randperm(n, generator=generator)
 
-    def _finish(self, name: str, state: Sequence[Stateful]) -> None:
-        self._look_at_losses(0)
+    def _skipped(self, name: str, state: Sequence[Stateful]) -> bool:
+        """Whether an earlier attempt finished ``name``; things are then as they were at its end."""
+        steps = self._checkpoint.restore_finished(name, state, self.device)
+        if steps is None:
+            return False
+        self.steps, self.fraction = steps, 1.0
+        self._if_back_where_it_was_cut_off()
+        return True
+
+    def _if_back_where_it_was_cut_off(self) -> None:
+        """Loops without state run again when resumed; what they counted and logged before is not counted twice."""
+        if self._checkpoint.resuming or self._checkpoint.steps == 0:
+            return
+        self.steps, self._pending = self._checkpoint.steps, self._checkpoint.pending
+        self._checkpoint.steps = 0
+
+    def _finish(self, name: str, state: Sequence[Stateful], epoch: int) -> None:
+        self._look_at_losses(epoch)
         self.fraction = 1.0
-        self._checkpoint.finish(name, state, self.device)
+        self._checkpoint.finish(name, state, self.steps, self.device)
 
     def _save(self, name: str, epoch: int, batch: int, state: Sequence[Stateful]) -> None:
+        if self._checkpoint.resuming:
+            return
         self._raise_if_diverged()
         self._checkpoint.set_ongoing(name, epoch, batch, state, self.device)
         self._checkpoint.write(self.steps, self._pending, self._curve.size)
@@ -192,7 +221,8 @@ class Run:
         if not self._pending:
             return
         self._raise_if_diverged()
-        self._curve.append(self.steps, epoch, self._scope, self._pending)
+        if not self._checkpoint.resuming:
+            self._curve.append(self.steps, epoch, self._scope, self._pending)
         self._pending.clear()
 
     def _raise_if_diverged(self) -> None:

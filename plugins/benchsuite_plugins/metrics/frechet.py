@@ -27,7 +27,7 @@ def frechet_distance(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tenso
     factor = vectors * values.clamp_min(0).sqrt()
     overlap = torch.linalg.eigvalsh(factor.T @ cov_b @ factor).clamp_min(0).sqrt().sum()
     distance = (mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * overlap
-    return max(0.0, float(distance))
+    return float(distance.clamp_min(0))  # unlike max(0.0, ...), keeps NaN
 
 
 def fd(real_features: Tensor, generated_features: Tensor, *, features: str | None = None) -> float:
