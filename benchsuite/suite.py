@@ -133,10 +133,18 @@ class _Drive:
         except KeyboardInterrupt:
             interrupted = True
             isolation.stop_isolation()
+            self._take_in_what_ended_meanwhile()
         records = tuple(self.records[p.cell.key] for p in self.plan.cells if p.cell.key in self.records)
         self.store.write_tables(records)
         self.store.event("run_interrupted" if interrupted else "run_finished")
         return Outcome(self.store, self.plan, records, interrupted)
+
+    def _take_in_what_ended_meanwhile(self) -> None:
+        """Records that cells have stored but that the executor had not handed over when it was interrupted."""
+        for planned in self.plan.to_run:
+            record = self.store.record(planned.cell.key)
+            if record is not None and planned.cell.key not in self.records:
+                self._finish(record)
 
     def _execute(self) -> None:
         recipe, to_run = self.plan.recipe, self.plan.to_run

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -9,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from benchsuite.cli import main
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
@@ -28,25 +32,36 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def command_line(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
-    """Runs ``benchsuite ARGUMENTS`` in an empty folder, with the folders ``plugins`` on the path."""
+def command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """Runs ``benchsuite ARGUMENTS`` in an empty folder.
+
+    In this process, to save the import of torch, unless ``plugins`` are folders to put on the path or ``env`` is given.
+    Cells have processes of their own in any case.
+    """
+    monkeypatch.chdir(tmp_path)
 
     def run(
         *arguments: str, plugins: tuple[Path, ...] = (), env: dict[str, str] | None = None, check: int | None = None
     ) -> subprocess.CompletedProcess[str]:
-        result = subprocess.run(
-            [sys.executable, "-m", "benchsuite", *arguments],
-            cwd=tmp_path,
-            env=environment(*plugins) | (env or {}),
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
+        if plugins or env:
+            command = [sys.executable, "-m", "benchsuite", *arguments]
+            variables = environment(*plugins) | (env or {})
+            result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=240)
+        else:
+            result = _run_here(arguments, monkeypatch)
         assert "Traceback" not in result.stderr, result.stderr
         assert check is None or result.returncode == check, result.stdout + result.stderr
         return result
 
     return run
+
+
+def _run_here(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> subprocess.CompletedProcess[str]:
+    monkeypatch.setattr(sys, "argv", ["benchsuite", *arguments])
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main()
+    return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def environment(*plugins: Path) -> dict[str, str]:

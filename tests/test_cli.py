@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 from conftest import CommandLine
 
-from benchsuite.cli import main
-
 HEAVY = ("torch", "torchvision", "pandas", "matplotlib", "sklearn", "scipy", "numpy", "torchmetrics")
 LIGHT = [
     ["--help"],
@@ -65,19 +63,12 @@ USAGE = {
 
 
 @pytest.mark.parametrize("case", USAGE)
-def test_bad_input_is_exit_code_two_and_one_clear_message(
-    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_input_is_exit_code_two_and_one_clear_message(case: str, command_line: CommandLine, tmp_path: Path) -> None:
     arguments, message = USAGE[case]
     (tmp_path / "a file.txt").touch()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["benchsuite", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    printed = capsys.readouterr()
-    assert ended.value.code == 2
-    assert message in printed.err
-    assert not printed.out and not (tmp_path / "runs").exists()
+    result = command_line(*arguments, check=2)
+    assert message in result.stderr
+    assert not result.stdout and not (tmp_path / "runs").exists()
 
 
 def test_every_command_has_help(command_line: CommandLine) -> None:

@@ -173,13 +173,12 @@ def test_new_metrics_score_a_trained_model_without_training_it(command_line: Com
     assert "0 cells to run" in fewer.stderr and "fd ↓" not in fewer.stdout
 
 
-@pytest.mark.parametrize("flag", ["--force", "--fresh"])
-def test_force_and_fresh_run_again(command_line: CommandLine, tmp_path: Path, flag: str) -> None:
+def test_force_and_fresh_run_again(command_line: CommandLine, tmp_path: Path) -> None:
     base = ("run", "-m", "pca", "--metrics", "psnr")
     command_line(*base, check=0)
-    again = command_line(*base, flag, check=0)
-    assert "1 cells to run, 0 done already" in again.stderr
-    assert len(list((tmp_path / "runs").iterdir())) == (2 if flag == "--fresh" else 1)
+    for flag, folders in (("--force", 1), ("--fresh", 2)):
+        assert "1 cells to run, 0 done already" in command_line(*base, flag, check=0).stderr
+        assert len(list((tmp_path / "runs").iterdir())) == folders
 
 
 def test_a_cell_that_keeps_failing_is_tried_three_times(command_line: CommandLine, acme: Path, tmp_path: Path) -> None:
