@@ -50,13 +50,16 @@ class Parameter:
 
 def parameters_of(owner: type | Callable[..., Any]) -> dict[str, Parameter]:
     """The parameters that ``owner`` declares: a dataclass's fields, or a function's keyword-only arguments."""
-    hints = typing.get_type_hints(owner, include_extras=True)
     if isinstance(owner, type):
         if not dataclasses.is_dataclass(owner):
             return {}
+        hints = typing.get_type_hints(owner, include_extras=True)
         fields = [f for f in dataclasses.fields(owner) if f.init]
         return {f.name: Parameter(f.name, hints[f.name], _field_default(f)) for f in fields}
     keyword_only = [p for p in inspect.signature(owner).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    if not keyword_only:
+        return {}  # what positional arguments are annotated with may exist for type checkers only
+    hints = typing.get_type_hints(owner, include_extras=True)
     return {p.name: Parameter(p.name, hints.get(p.name, Any), _argument_default(p)) for p in keyword_only}
 
 

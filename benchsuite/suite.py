@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from benchsuite.contracts import Executor, ExecutorOptions, Record
+from benchsuite.errors import UsageError
 from benchsuite.harness import isolation
 from benchsuite.harness.environment import describe, usable_cores
-from benchsuite.harness.plan import Plan, PlannedCell, make_plan, seen_by
+from benchsuite.harness.plan import Plan, PlannedCell, make_plan
 from benchsuite.harness.recipe import Recipe, read_recipe, recipe_from
 from benchsuite.harness.registry import Registry, load_registry
-from benchsuite.harness.store import RunStore
+from benchsuite.harness.store import RunStore, seen_by
 
 EXIT_OK, EXIT_CELL_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
@@ -48,9 +48,8 @@ class Outcome:
         """0 where every cell is ok or skipped and no metric failed, 1 where one failed, 130 when interrupted."""
         if self.interrupted:
             return EXIT_INTERRUPTED
-        bad_cell = any(r.status not in ("ok", "skipped") for r in self.records)
-        bad_row = any(row.status == "error" for r in self.records for row in r.metrics)
-        return EXIT_CELL_FAILED if bad_cell or bad_row else EXIT_OK
+        statuses = {r.status for r in self.records} | {row.status for r in self.records for row in r.metrics}
+        return EXIT_OK if statuses <= {"ok", "skipped"} else EXIT_CELL_FAILED
 
 
 def run(
@@ -70,13 +69,15 @@ def run(
     >>> outcome = run({"methods": "pca"}, out="runs/example")  # doctest: +SKIP
     """
     resolved = resolve(recipe)
+    if resolved.memory_limit is not None and sys.platform != "linux":
+        raise UsageError(f"memory limits need Linux; this is {sys.platform}; run without --memory-limit")
     registry = load_registry()
     make_plan(resolved, registry)  # refuse what cannot run before a folder is made
     store = RunStore(run_folder(resolved, out, fresh))
     store.create()
     with store.exclusive():
         plan = make_plan(resolved, registry, store, force=force)
-        return _Drive(plan, store, registry, observer or Observer()).go(force)
+        return _Drive(plan, store, registry, observer or Observer(), force).go()
 
 
 def resolve(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
@@ -102,17 +103,17 @@ def run_folder(recipe: Recipe, out: str | Path | None, fresh: bool) -> Path:
 class _Drive:
     """Drives one plan through its executor."""
 
-    def __init__(self, plan: Plan, store: RunStore, registry: Registry, observer: Observer) -> None:
-        self.plan, self.store, self.registry, self.observer = plan, store, registry, observer
+    def __init__(self, plan: Plan, store: RunStore, registry: Registry, observer: Observer, force: bool) -> None:
+        self.plan, self.store, self.registry, self.observer, self.force = plan, store, registry, observer, force
         self.records = {p.cell.key: p.record for p in plan.cells if p.record is not None and p.action == "done"}
         self.cells = {p.cell.key: p.cell for p in plan.cells}
 
-    def go(self, force: bool) -> Outcome:
+    def go(self) -> Outcome:
         recipe = self.plan.recipe
         self.store.write_run(
             {
                 "recipe": recipe.to_json(),
-                "cells": [p.cell.key for p in self.plan.cells],
+                "cells": [{"key": p.cell.key, "metrics": p.cell.metrics} for p in self.plan.cells],
                 "command": sys.argv,
                 "environment": describe(),
             }
@@ -121,11 +122,7 @@ class _Drive:
         self.observer.planned(self.plan, self.store)
         for planned in self.plan.cells:
             if planned.action == "broken":
-                record = Record(planned.cell, "error", planned.why)
-                self.store.write_record(record)
-                self._finish(record)
-            elif force:
-                shutil.rmtree(self.store.cell_folder(planned.cell.key), ignore_errors=True)
+                self._finish(Record(planned.cell, "error", planned.why))
         interrupted = False
         try:
             if self.plan.to_run:
@@ -143,7 +140,7 @@ class _Drive:
         """Records that cells have stored but that the executor had not handed over when it was interrupted."""
         for planned in self.plan.to_run:
             record = self.store.record(planned.cell.key)
-            if record is not None and planned.cell.key not in self.records:
+            if record is not None and record != planned.record and planned.cell.key not in self.records:
                 self._finish(record)
 
     def _execute(self) -> None:
@@ -156,13 +153,14 @@ class _Drive:
             timeout=recipe.timeout,
             memory_limit=recipe.memory_limit,
             score_only=frozenset(p.cell.key for p in to_run if p.action == "score"),
-            attempts=tuple((p.cell.key, _attempts(p)) for p in to_run),
+            forced=frozenset(p.cell.key for p in to_run) if self.force else frozenset(),
+            attempts={p.cell.key: _attempts(p) for p in to_run},
         )
         executor: Executor = self.registry.get("executors", recipe.executor)()
         isolation.start_isolation()
         isolation.listen(self.observer.progress)
         for planned in to_run:
-            self.store.event("cell_started", cell=planned.cell.key, why=planned.why)
+            self.store.event("cell_queued", cell=planned.cell.key, why=planned.why)
             self._tell(partial(self.registry.manager.hook.benchsuite_cell_started, cell=planned.cell))
         results = executor.run([p.cell for p in to_run], runner, ExecutorOptions(jobs))
         try:
@@ -176,6 +174,8 @@ class _Drive:
             isolation.stop_isolation()
 
     def _finish(self, record: Record) -> None:
+        if self.store.record(record.cell.key) is None:
+            self.store.write_record(record)
         record = seen_by(record, self.cells[record.cell.key])
         self.records[record.cell.key] = record
         self.store.event("cell_finished", cell=record.cell.key, status=record.status, reason=record.reason)

@@ -58,6 +58,9 @@ USAGE = {
     "an unknown run": (["report", "nowhere"], "nowhere is no run directory; runs here: none"),
     "an unknown reporter": (["report", ".", "--format", "pdf"], "no reporter named 'pdf'"),
     "equal labels": (["run", "-m", "pca,pca"], "'pca' is selected twice"),
+    "a sweep over equal values": (["run", "-m", "glo[epochs=[3,3]]"], "is selected twice"),
+    "a metric twice": (["run", "-m", "pca", "--metrics", "fd,fd"], "'fd' is selected twice"),
+    "a labelled metric": (["run", "-m", "pca", "--metrics", "fd@a"], "metrics take no label"),
     "labels of two variants": (["run", "-m", "glo@a,pca@a"], "'a' is selected twice"),
 }
 

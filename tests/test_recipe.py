@@ -100,7 +100,7 @@ def test_an_unknown_key_is_refused_with_the_nearest() -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("seeds", [-1]), ("seeds", [True]), ("seeds", [])]
+    [("seeds", [-1]), ("seeds", [True]), ("seeds", []), ("seeds", [1, 1]), ("executor", 3), ("device", 3)]
     + [("samples", 1), ("samples", "many"), ("threads", 0), ("jobs", 0), ("latent_dim", 0), ("latent_dim", 2.5)]
     + [("precision", "fp8"), ("keep", "all"), ("device", "tpu"), ("methods", 3), ("methods", [])],
 )

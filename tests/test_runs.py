@@ -94,6 +94,8 @@ def orphans(folder: Path) -> list[str]:
     """Processes of cells whose run lies in ``folder``."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cwd"):
+        if path.parent.name == str(os.getpid()):
+            continue
         try:
             if path.readlink() == folder:
                 found.append(path.parent.name)

@@ -96,6 +96,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
         ([1234.5678], "1235"),
         ([-3.0], "-3.000"),
         ([float("inf")], "inf"),
+        ([3e-9], "3.000e-09"),
     ],
 )
 def test_numbers_are_printed_to_four_digits(values: list[float], text: str) -> None:

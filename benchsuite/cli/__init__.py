@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from importlib import import_module
@@ -10,6 +11,7 @@ import click
 
 import benchsuite
 from benchsuite.errors import BenchsuiteError, UsageError
+from benchsuite.harness import server
 
 # Each command's module is named after it; the sentence is its line in ``benchsuite --help``.
 COMMANDS = {
@@ -26,7 +28,7 @@ class _LazyGroup(click.Group):
     """Loads a command's module when the command is called, so that --help pays for none of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS]  # not list(...): the module of that command takes the name once it is loaded
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
@@ -47,7 +49,7 @@ class _LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([*COMMANDS.items()])
 
 
 @click.group(
@@ -62,6 +64,9 @@ def group() -> None:
 
 def main() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character gets a question mark, not a crash
     try:
         code = group.main(standalone_mode=False)
         sys.stdout.flush()
@@ -80,4 +85,6 @@ def main() -> None:
     except OSError as error:  # a full disk, a folder that vanished: what stands is kept
         click.echo(f"Error: {error}", err=True)
         code = 1
+    finally:
+        server.stop_early()
     sys.exit(code if isinstance(code, int) else 0)

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from benchsuite.contracts import Cell, Record
 from benchsuite.harness.plan import Plan
 from benchsuite.harness.store import RunStore
+from benchsuite.kit.text import clean
 from benchsuite.suite import Observer
 
 
@@ -44,7 +45,9 @@ def _summary(plan: Plan, store: RunStore) -> str:
 
 def _ending(record: Record) -> str:
     seconds = sum(p.seconds for p in record.phases if p.phase.partition(".")[0] != "fit" or p.phase == "fit")
-    return f"{record.status} in {seconds:.1f} s" + (f": {record.reason}" if record.reason else "")
+    return f"{record.status} in {seconds:.1f} s" + (
+        f": {clean(record.reason, markdown=False)}" if record.reason else ""
+    )
 
 
 class _Lines(Observer):

@@ -17,13 +17,16 @@ from benchsuite.cli.options import json_flag
 @json_flag
 def command(runs: tuple[Path, ...], formats: str, out: Path | None, as_json: bool) -> None:
     """Write a run's tables in other formats, from the records that it left."""
-    from benchsuite.errors import StoreError
+    from benchsuite.errors import PluginError, StoreError, UsageError
     from benchsuite.harness.registry import load_registry
     from benchsuite.harness.store import find_run
     from benchsuite.results.tables import make_report
 
     registry = load_registry()
-    reporters = [registry.get("reporters", name.strip())() for name in formats.split(",")]
+    try:
+        reporters = [registry.get("reporters", name.strip())() for name in formats.split(",")]
+    except PluginError as error:
+        raise UsageError(str(error)) from None
     stores = [find_run(run) for run in runs]
     written: list[str] = []
     for store in stores:

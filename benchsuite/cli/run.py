@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,18 @@ def command(recipe_file: Path | None, out: Path | None, force: bool, fresh: bool
 
     report = make_report(outcome.store, outcome.records)
     if as_json:
-        click.echo(json.dumps(_as_json(outcome), indent=1))
+        click.echo(json.dumps(_as_json(outcome), indent=1, allow_nan=False))
     else:
         print_report(report)
     if outcome.interrupted:
         click.echo("interrupted; the same command goes on from here", err=True)
     return outcome.exit_code
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows no infinity: an infinite score, such as the pSNR of a perfect copy, is text there."""
+    value = row["value"]
+    return row | {"value": value if value is None or math.isfinite(value) else str(value)}
 
 
 def _as_json(outcome: Any) -> dict[str, Any]:
@@ -57,6 +64,6 @@ def _as_json(outcome: Any) -> dict[str, Any]:
         "run": outcome.store.name,
         "folder": str(outcome.store.path),
         "exit_code": outcome.exit_code,
-        "results": list(result_rows(outcome.store.name, outcome.records)),
+        "results": [_finite(row) for row in result_rows(outcome.store.name, outcome.records)],
         "timings": list(timing_rows(outcome.store.name, outcome.records)),
     }

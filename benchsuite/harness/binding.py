@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from benchsuite.contracts import Dataset, FeatureExtractor, Metric
-from benchsuite.errors import NotApplicableError, PluginError
+from benchsuite.errors import BenchsuiteError, NotApplicableError, ParameterError, PluginError
 from benchsuite.harness.identity import digest, source_fingerprint
 from benchsuite.harness.recipe import Selection, parse_selections
 from benchsuite.harness.registry import Registry
-from benchsuite.parameters import convert, is_list_type, parameters_of
+from benchsuite.parameters import convert, describe, is_list_type, parameters_of
 
 # Goes up when the way in which evaluation.py makes artefacts changes what metrics see.
 PROTOCOL = 1
@@ -70,14 +71,30 @@ def bind(kind: str, selection: Selection, registry: Registry) -> list[Bound]:
             swept = [pair for pair in combination if dict(selection.params)[pair[0]] != pair[1]]
             label = str(Selection(selection.label, tuple(swept)))
         instance = make(kind, one.name, dict(combination), registry)
-        bound.append(Bound(label, one.name, dataclasses.asdict(instance), instance))
+        params = {name: getattr(instance, name) for name in declared}
+        try:
+            json.dumps(params)
+        except (TypeError, ValueError):
+            raise PluginError(
+                f"{one.name}: parameters are numbers, text, true, false, none and lists of these"
+            ) from None
+        bound.append(Bound(label, one.name, params, instance))
     return bound
 
 
 def make(kind: str, name: str, params: Mapping[str, Any], registry: Registry) -> Any:
     """The method, dataset or extractor ``name`` with ``params``, as text or typed."""
     cls = registry.get(kind, name)
-    return cls(**convert(name, cls, params))
+    converted = convert(name, cls, params)
+    for parameter in parameters_of(cls).values():
+        if parameter.default is dataclasses.MISSING and parameter.name not in converted:
+            raise ParameterError(f"{name} needs a value for {parameter.name}: {describe(parameter.annotation)}")
+    try:
+        return cls(**converted)
+    except BenchsuiteError:
+        raise
+    except Exception as error:  # a plugin's own check
+        raise ParameterError(f"{name}: {error}") from None
 
 
 def extractor_of(text: str | None, dataset: type[Dataset], registry: Registry) -> FeatureExtractor:

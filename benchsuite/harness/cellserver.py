@@ -1,9 +1,10 @@
 """The process that cells are forked from, and the cell's side of isolation.
 
-Run as ``python -m benchsuite.harness.cellserver``. It reads jobs from standard input and writes messages to standard
-output, one JSON object a line. It imports torch and every plugin once, and never touches a device, runs a tensor
-operation or starts a thread, so that its children can do all of that; each job is a forked child that costs tens of
-milliseconds. It ends, and its children with it, when the driver's end of the pipe closes, however that came about.
+Run as ``python -m benchsuite.harness.cellserver PATH``, where PATH is the driver's ``sys.path`` as JSON. It reads jobs
+from standard input and writes messages to standard output, one JSON object a line. It imports torch and every plugin
+once, and never touches a device, runs a tensor operation or starts a thread, so that its children can do all of that;
+each job is a forked child that costs tens of milliseconds. It ends, and its children with it, when the driver's end of
+the pipe closes, however that came about.
 
 With ``--once`` it runs one job in its own process, for systems where forking is unsafe.
 """
@@ -18,9 +19,12 @@ import os
 import selectors
 import signal
 import sys
+import threading
+import traceback
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 _PR_SET_PDEATHSIG = 1
 
@@ -36,10 +40,10 @@ class _Messages:
         os.dup2(2, 1)  # what plugins print goes to the driver's stderr, or to the cell's log
 
     def send(self, **message: Any) -> None:
-        line = json.dumps(message) + "\n"
+        line = json.dumps(message).encode() + b"\n"
         if len(line) > self._LIMIT:
-            line = json.dumps(message | {"text": str(message.get("text", ""))[:500]}) + "\n"
-        os.write(self._pipe, line.encode())
+            line = json.dumps(message | {"text": str(message.get("text", ""))[:300]}).encode() + b"\n"
+        os.write(self._pipe, line)
 
 
 def _preload() -> None:
@@ -47,20 +51,21 @@ def _preload() -> None:
     import torch
 
     torch.set_num_threads(1)
-    import torch._dynamo
+    for module in ("PIL.PngImagePlugin", "torch._dynamo", "benchsuite.harness.runner"):
+        import_module(module)  # the first optimiser of a process would import dynamo, which takes a second
 
-    from benchsuite.harness import runner
     from benchsuite.harness.registry import load_registry
 
     load_registry()
-    assert runner is not None
 
 
 def serve() -> None:
     """Fork a child for each job until standard input closes."""
     messages = _Messages()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what an interrupt means
+    _set_death_signal(signal.SIGKILL)  # while standard input is not watched yet
     _preload()
+    _set_death_signal(0)  # it would follow the driver's thread that started this process
     selector = selectors.DefaultSelector()
     selector.register(0, selectors.EVENT_READ)
     running: dict[int, int] = {}  # job number -> process
@@ -94,11 +99,14 @@ def _obey(
             _kill(running[number])
         return
     parent = os.getpid()
-    process = os.fork()
+    try:
+        process = os.fork()
+    except OSError as error:  # no processes left, say: this cell's problem, not the server's
+        print(f"cannot fork: {error}", file=sys.stderr)
+        messages.send(event="ended", number=number, code=71)
+        return
     if process == 0:
-        selector.close()
-        _die_with(parent)
-        _run_child(order, messages)
+        _run_child(order, selector, parent, messages)
     with contextlib.suppress(OSError):
         os.setpgid(process, process)  # the child does the same; whoever comes first
     running[number] = process
@@ -125,22 +133,33 @@ def _kill(process: int) -> None:
 def _die_with(parent: int) -> None:
     """Have the kernel kill this child when the server dies, which would otherwise leave it running as an orphan."""
     os.setpgid(0, 0)
+    _set_death_signal(signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _set_death_signal(number: int) -> None:
+    """The signal that the kernel sends this process when its parent dies; 0 for none."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)
 
 
-def _run_child(order: dict[str, Any], messages: _Messages) -> NoReturn:
+def _run_child(order: dict[str, Any], selector: selectors.BaseSelector, parent: int, messages: _Messages) -> NoReturn:
+    """Nothing may leave this function: the server's own clean-up, which kills its children, is not the child's."""
     code = 70
     try:
+        selector.close()
+        _die_with(parent)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         _run(order, messages)
         code = 0
+    except BaseException:
+        traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)  # not sys.exit: the server's own clean-up is not the child's
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(BaseException):
+                stream.flush()
+        os._exit(code)
 
 
 def _run(order: dict[str, Any], messages: _Messages) -> None:
@@ -178,13 +197,22 @@ def _limit_memory(limit: int) -> None:
 
 
 def run_once() -> None:
-    """Run the one job on standard input in this process."""
+    """Run the one job on standard input in this process, which ends when standard input closes."""
     messages = _Messages()
-    order = json.loads(sys.stdin.readline())
+    lifeline = os.fdopen(os.dup(0), "rb", buffering=0)
+    order = json.loads(lifeline.readline())
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     _preload()
     messages.send(event="started", number=order["number"], process=os.getpid())
     _run(order, messages)
 
 
+def _end_with(lifeline: IO[bytes]) -> NoReturn:
+    """End this process when the driver's end of the pipe closes."""
+    lifeline.read()
+    os._exit(72)
+
+
 if __name__ == "__main__":
+    sys.path[:] = json.loads(sys.argv[1])
     run_once() if "--once" in sys.argv else serve()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,9 +79,12 @@ class Evaluation:
         metric = bound.metric
         try:
             arguments = [self._artefact(name, bound) for name in bound.artefacts]
+            self._seed_globals(f"metric/{bound.selection}")
             with self._timings.phase(f"metric.{metric.name}"), torch.no_grad():
                 result = metric.compute(*arguments, **bound.params)
             values = result if isinstance(result, Mapping) else {"": result}
+            if not values:
+                return [unscored(bound, "error", "the metric returned an empty mapping")]
             n = self._count(bound, arguments)
             return [self._row(bound, key, float(value), n) for key, value in values.items()]
         except NotApplicableError as error:
@@ -118,14 +123,22 @@ class Evaluation:
     def _once(self, key: str, make: Callable[[], Any]) -> Any:
         """What ``make`` returns, made the first time only; that it cannot be made is remembered too."""
         if key not in self._made:
+            self._seed_globals(key)
             try:
                 self._made[key] = make()
-            except NotApplicableError as error:
+            except Exception as error:
                 self._made[key] = error
         made = self._made[key]
-        if isinstance(made, NotApplicableError):
+        if isinstance(made, Exception):
             raise made
         return made
+
+    def _seed_globals(self, purpose: str) -> None:
+        """What draws from global generators must not depend on which metrics were asked for before."""
+        seed = int(digest([self._seed, purpose], 8), 16)
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
 
     def _generator(self, purpose: str) -> torch.Generator:
         return torch.Generator().manual_seed(int(digest([self._seed, purpose], 13), 16))
@@ -187,8 +200,7 @@ class Evaluation:
                 codes = torch.cat([encode(x) for x in samples.batches(_BATCH)])
             source = "encoder"
         else:
-            with self._timings.phase(f"recover.{split}", len(samples)):
-                codes = self._recovered(samples, split)
+            codes = self._recovered(samples, split)
             source = "recovery"
         if codes.ndim != 2 or len(codes) != len(samples):
             raise ContractError(f"{self.method}: codes of {len(samples)} samples have shape {tuple(codes.shape)}")
@@ -199,7 +211,7 @@ class Evaluation:
         decode = self._decoder()
         starts = self._starts(_RESTARTS * len(samples), self._generator(f"recovery/{split}"))
         starts = starts.view(_RESTARTS, len(samples), -1)
-        with frozen(self.model):
+        with self._timings.phase(f"recover.{split}", len(samples)), frozen(self.model):
             found = recover(decode, samples[:], starts, project=getattr(self.model, "project", None))
         return found.codes
 

@@ -5,21 +5,25 @@ Every executor uses it: ``CellRunner`` is the callable that an executor is hande
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
+import shutil
+import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from benchsuite.contracts import Cell, Record, Status
 from benchsuite.errors import BenchsuiteError
 from benchsuite.harness import server
-from benchsuite.harness.runner import Job, describe_exit
+from benchsuite.harness.runner import Job, describe_exit, with_failed_metrics
 from benchsuite.harness.store import RunStore
 
 Progress = Callable[[str, float, str], None]  # cell key, fraction, text
@@ -49,40 +53,117 @@ class Isolation(Protocol):
         ...
 
 
+class _Server:
+    """One server process: its pipes, and the jobs that wait for its messages."""
+
+    def __init__(self) -> None:
+        self._process = server.take()
+        self._lock = threading.Lock()
+        self._inboxes: dict[int, queue.Queue[dict[str, Any]]] = {}
+        self._children: dict[int, int] = {}  # job number -> process
+        self._ready = threading.Event()
+        self._gone = False
+        threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=self._bury, daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        return not self._gone and self._process.poll() is None
+
+    def submit(self, number: int, job: Job) -> queue.Queue[dict[str, Any]]:
+        """Hand over a job; returns where its messages arrive, ending in one that is ``ended`` or ``lost``."""
+        inbox: queue.Queue[dict[str, Any]] = queue.Queue()
+        if not self._ready.wait(_START_SECONDS):
+            self.end()
+            raise BenchsuiteError(f"plugins did not load in {_START_SECONDS} s; see 'benchsuite plugins list'")
+        with self._lock:
+            self._inboxes[number] = inbox
+            if self._gone:
+                inbox.put({"event": "lost"})
+        self.send({"number": number, "job": job.to_json()})
+        return inbox
+
+    def send(self, order: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        with self._lock:
+            try:
+                self._process.stdin.write(json.dumps(order).encode() + b"\n")
+                self._process.stdin.flush()
+            except (OSError, ValueError):
+                return  # the server is gone, which its jobs are told by _bury
+
+    def end(self) -> None:
+        """Close its standard input, at which it kills its children and ends."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.close()
+        except OSError:
+            self._process.kill()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue  # not ours: something that a plugin wrote to the pipe
+            if message["event"] == "ready":
+                self._ready.set()
+                continue
+            with self._lock:
+                if message["event"] == "started":
+                    self._children[message["number"]] = message["process"]
+                inbox = self._inboxes.get(message["number"])
+                if message["event"] == "ended":
+                    self._inboxes.pop(message["number"], None)
+                    self._children.pop(message["number"], None)
+            if inbox is not None:
+                inbox.put(message)
+
+    def _bury(self) -> None:
+        """When the process has ended, kill what its cells have started and tell the jobs that are left.
+
+        The end of the pipe would not do: whatever a cell has started holds the pipe too.
+        """
+        self._process.wait()
+        with self._lock:
+            self._gone = True
+            inboxes, self._inboxes = self._inboxes, {}
+        for process in self._children.values():
+            _kill_group(process)
+        for inbox in inboxes.values():
+            inbox.put({"event": "lost"})
+        self._ready.set()  # whoever waits for the start finds it gone
+
+
 class ForkServer:
     """Jobs as children of one warm server. Thread-safe; the server starts with the first job, and anew if it dies."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._inboxes: dict[int, queue.Queue[dict[str, Any]]] = {}
-        self._ready = threading.Event()
+        self._server: _Server | None = None
         self._jobs = 0
         self._stopped = False
 
     def run(self, job: Job, timeout: float | None, on_progress: Callable[[float, str], None]) -> Ending:
         """See Isolation."""
-        inbox: queue.Queue[dict[str, Any]] = queue.Queue()
         with self._lock:
             if self._stopped:
                 return Ending(None, stopped=True)
-            process = self._running_server()
+            if self._server is None or not self._server.alive:
+                self._server = _Server()
+            current = self._server
             self._jobs += 1
             number = self._jobs
-            self._inboxes[number] = inbox
-        try:
-            if not self._ready.wait(_START_SECONDS) and process.poll() is None:
-                process.kill()
-                raise BenchsuiteError(f"plugins did not load in {_START_SECONDS} s; see 'benchsuite plugins list'")
-            self._send(process, {"number": number, "job": job.to_json()})
-            return self._follow(process, number, inbox, timeout, on_progress)
-        finally:
-            with self._lock:
-                self._inboxes.pop(number, None)
+        return self._follow(current, number, current.submit(number, job), timeout, on_progress)
 
     def _follow(
         self,
-        process: subprocess.Popen[bytes],
+        current: _Server,
         number: int,
         inbox: queue.Queue[dict[str, Any]],
         timeout: float | None,
@@ -96,66 +177,24 @@ class ForkServer:
                 message = inbox.get(timeout=wait)
             except queue.Empty:
                 timed_out = True
-                self._send(process, {"number": number, "kill": True})
+                current.send({"number": number, "kill": True})
                 continue
             if message["event"] == "started" and timeout is not None:
                 deadline = time.monotonic() + timeout
             elif message["event"] == "progress":
                 on_progress(message["fraction"], message["text"])
             elif message["event"] == "ended":
-                return Ending(message["code"], timed_out)
+                return Ending(message["code"], timed_out, stopped=self._stopped and message["code"] != 0)
             elif message["event"] == "lost":
                 return Ending(None, timed_out, lost=not self._stopped, stopped=self._stopped)
 
     def stop(self) -> None:
-        """See Isolation. The server kills its children when its standard input closes."""
+        """See Isolation."""
         with self._lock:
             self._stopped = True
-            process = self._process
-        if process is not None and process.stdin is not None:
-            try:
-                process.stdin.close()
-            except OSError:
-                process.kill()
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-    def _running_server(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            self._ready.clear()
-            self._process = server.take()
-            threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
-        return self._process
-
-    def _read(self, process: subprocess.Popen[bytes]) -> None:
-        """Hand every message to the job it is about; when the server is gone, tell all jobs that are left."""
-        assert process.stdout is not None
-        for line in process.stdout:
-            message = json.loads(line)
-            if message["event"] == "ready":
-                self._ready.set()
-                continue
-            with self._lock:
-                inbox = self._inboxes.get(message["number"])
-            if inbox is not None:
-                inbox.put(message)
-        process.wait()
-        with self._lock:
-            inboxes = list(self._inboxes.values())
-        self._ready.set()  # whoever waits for the start finds the server gone
-        for inbox in inboxes:
-            inbox.put({"event": "lost"})
-
-    def _send(self, process: subprocess.Popen[bytes], order: dict[str, Any]) -> None:
-        assert process.stdin is not None
-        with self._lock:
-            try:
-                process.stdin.write(json.dumps(order).encode() + b"\n")
-                process.stdin.flush()
-            except (OSError, ValueError):
-                return  # the reader reports the server as lost
+            current = self._server
+        if current is not None:
+            current.end()
 
 
 class Spawner:
@@ -168,58 +207,55 @@ class Spawner:
 
     def run(self, job: Job, timeout: float | None, on_progress: Callable[[float, str], None]) -> Ending:
         """See Isolation."""
+        pipe, own_session = subprocess.PIPE, os.name != "nt"
         with self._lock:
             if self._stopped:
                 return Ending(None, stopped=True)
             process = subprocess.Popen(
-                [*server.COMMAND, "--once"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                server.command("--once"),
+                stdin=pipe,
+                stdout=pipe,
                 env=server.environment(),
-                start_new_session=os.name != "nt",
+                start_new_session=own_session,
             )
             self._running.add(process)
         assert process.stdin is not None and process.stdout is not None
         expired = threading.Event()
-        timer: list[threading.Timer] = []
-        try:
-            process.stdin.write(json.dumps({"number": 1, "job": job.to_json()}).encode() + b"\n")
-            process.stdin.close()
-            self._listen(process, process.stdout, timeout, expired, timer, on_progress)
-            return Ending(process.wait(), expired.is_set(), stopped=self._stopped)
-        finally:
-            for started in timer:
-                started.cancel()
-            with self._lock:
-                self._running.discard(process)
 
-    def _listen(
-        self,
-        process: subprocess.Popen[bytes],
-        pipe: IO[bytes],
-        timeout: float | None,
-        expired: threading.Event,
-        timer: list[threading.Timer],
-        on_progress: Callable[[float, str], None],
-    ) -> None:
         def expire() -> None:
             expired.set()
-            process.kill()
+            _kill_group(process.pid)
 
-        for line in pipe:
-            message = json.loads(line)
-            if message["event"] == "started" and timeout is not None:
-                timer.append(threading.Timer(timeout, expire))
-                timer[0].start()
-            elif message["event"] == "progress":
-                on_progress(message["fraction"], message["text"])
+        timer = threading.Timer(timeout or 0, expire)
+        try:
+            process.stdin.write(json.dumps({"number": 1, "job": job.to_json()}).encode() + b"\n")
+            process.stdin.flush()  # and left open: the process ends when it closes
+            for line in process.stdout:
+                message = json.loads(line)
+                if message["event"] == "started" and timeout is not None:
+                    timer.start()
+                elif message["event"] == "progress":
+                    on_progress(message["fraction"], message["text"])
+            return Ending(process.wait(), expired.is_set(), stopped=self._stopped)
+        finally:
+            timer.cancel()
+            process.stdin.close()
+            with self._lock:
+                self._running.discard(process)
 
     def stop(self) -> None:
         """See Isolation."""
         with self._lock:
             self._stopped = True
             for process in self._running:
-                process.kill()
+                _kill_group(process.pid)
+
+
+def _kill_group(process: int) -> None:
+    """Kill a process that leads a group, and the group."""
+    for kill in (getattr(os, "killpg", os.kill), os.kill):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(process, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
 
 
 def best_isolation() -> Isolation:
@@ -265,36 +301,39 @@ class CellRunner:
     timeout: float | None
     memory_limit: int | None
     score_only: frozenset[str]  # keys of cells whose model is trained
-    attempts: tuple[tuple[str, int], ...]  # how often each cell has failed before
+    forced: frozenset[str]  # keys of cells to begin anew
+    attempts: Mapping[str, int]  # how often each cell has failed before
 
     def __call__(self, cell: Cell) -> Record:
+        """Never raises what concerns this cell alone."""
+        attempts = self.attempts.get(cell.key, 0) + 1
+        try:
+            return self._run(cell, attempts)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            return Record(cell, "error", reason, traceback=traceback.format_exc(), attempts=attempts)
+
+    def _run(self, cell: Cell, attempts: int) -> Record:
         store = RunStore(Path(self.run_folder))
-        attempts = dict(self.attempts).get(cell.key, 0) + 1
+        folder = store.cell_folder(cell.key)
+        if cell.key in self.forced:
+            shutil.rmtree(folder, ignore_errors=True)
         score_only = cell.key in self.score_only
-        job = Job(
-            cell,
-            self.run_folder,
-            self.keep_model,
-            self.shared_device,
-            score_only,
-            attempts,
-            self.memory_limit,
-        )
-        record_file = store.cell_folder(cell.key) / "record.json"
-        if not score_only:
-            record_file.unlink(missing_ok=True)
-        before = record_file.stat().st_mtime_ns if score_only else None
+        job = Job(cell, self.run_folder, self.keep_model, self.shared_device, score_only, attempts, self.memory_limit)
+        before = _time_of(folder / "record.json")
         for _ in range(2):  # a server that was killed is no fault of the cell's: once more, from its checkpoint
             ending = isolation().run(job, self.timeout, lambda f, text: self._tell(cell, f, text))
             record = store.record(cell.key)
-            if record is not None and record_file.stat().st_mtime_ns != before:
+            if record is not None and _time_of(folder / "record.json") != before:
                 return record
             if not ending.lost:
                 break
-        record = self._lost(store, cell, ending, attempts)
+        failed = self._lost(store, cell, ending, attempts)
+        if score_only and record is not None:
+            failed = with_failed_metrics(record, cell, failed.status, failed.reason)
         if not ending.stopped:
-            store.write_record(record)
-        return record
+            store.write_record(failed)
+        return failed
 
     def _tell(self, cell: Cell, fraction: float, text: str) -> None:
         listener = _progress.get("listener")
@@ -306,12 +345,25 @@ class CellRunner:
         if ending.timed_out:
             status, reason = "timeout", f"ran past its limit of {self.timeout:g} s and was killed"
         elif ending.code is None:
-            status, reason = (
-                "killed",
-                "the process that cells are forked from was killed, and this cell with it",
-            )
+            status, reason = "killed", "the process that cells are forked from was killed, and this cell with it"
         else:
             status, reason = describe_exit(ending.code)
         log = store.cell_folder(cell.key) / "log.txt"
-        tail = log.read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL:] if log.exists() else ""
-        return Record(cell, status, reason, traceback=tail, contended=self.shared_device, attempts=attempts)
+        return Record(cell, status, reason, traceback=_tail(log), contended=self.shared_device, attempts=attempts)
+
+
+def _time_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def _tail(log: Path) -> str:
+    """The end of a cell's log, which may be of any size and hold any bytes."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _LOG_TAIL))
+            return file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""

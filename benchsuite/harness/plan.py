@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from benchsuite.contracts import Cell, Record
-from benchsuite.errors import PluginError, SelectionError
+from benchsuite.errors import PluginError, SelectionError, UsageError
 from benchsuite.harness.binding import Bound, BoundMetric, bind, bind_metric
 from benchsuite.harness.identity import digest
 from benchsuite.harness.recipe import Recipe, Selection
 from benchsuite.harness.registry import Registry
-from benchsuite.harness.store import RunStore
+from benchsuite.harness.store import RunStore, seen_by
 
 MAX_ATTEMPTS = 3
 Action = Literal["done", "run", "resume", "retry", "score", "broken"]
@@ -48,7 +48,7 @@ def make_plan(recipe: Recipe, registry: Registry, store: RunStore | None = None,
 
     Raises UsageError for whatever a person has to put right first; a broken plugin only breaks its own cells.
     """
-    registry.get("executors", recipe.executor)
+    _check_executor(recipe, registry)
     methods = [m for s in recipe.methods for m in _bind_or_break("methods", s, registry)]
     datasets = [d for s in recipe.datasets for d in _bind_or_break("datasets", s, registry)]
     planned = []
@@ -74,6 +74,13 @@ class _Broken:
 
     def __str__(self) -> str:
         return self.reason
+
+
+def _check_executor(recipe: Recipe, registry: Registry) -> None:
+    try:
+        registry.get("executors", recipe.executor)
+    except PluginError as error:
+        raise UsageError(str(error)) from None
 
 
 def _bind_or_break(kind: str, selection: Selection, registry: Registry) -> list[Bound | _Broken]:
@@ -109,6 +116,7 @@ def _cell(
 ) -> Cell:
     latent_dim = method.params.get("latent_dim") or recipe.latent_dim or _default_latent_dim(dataset)
     identity = {
+        "labels": [method.label, dataset.label],
         "method": [method.name, method.params, _source(method)],
         "dataset": _fingerprint(dataset),
         "seed": seed,
@@ -170,7 +178,7 @@ def _decide(
             return PlannedCell(
                 cell,
                 "done",
-                f"{record.status}, given up after {record.attempts} attempts",
+                f"{record.status}, given up after {record.attempts} attempts; --force starts over",
                 seen_by(record, cell),
             )
         return PlannedCell(cell, "retry", f"ended as {record.status}, attempt {record.attempts + 1}", record)
@@ -212,7 +220,7 @@ def _plain(value: Any) -> Any:
 
 
 def _unscored(metrics: list[BoundMetric | Selection], record: Record) -> Iterator[str]:
-    done = {(row.selection, row.fingerprint) for row in record.metrics}
+    done = {(row.selection, row.fingerprint) for row in record.metrics if row.status in ("ok", "skipped")}
     broken = {row.selection for row in record.metrics if row.status == "error"}
     for metric in metrics:
         if isinstance(metric, Selection):
@@ -222,19 +230,16 @@ def _unscored(metrics: list[BoundMetric | Selection], record: Record) -> Iterato
             yield metric.selection
 
 
-def seen_by(record: Record, cell: Cell) -> Record:
-    """``record`` with the rows that ``cell`` asks for only, in its order; a record may hold those of earlier plans."""
-    rows = [row for selection in cell.metrics for row in record.metrics if row.selection == selection]
-    return replace(record, cell=cell, metrics=tuple(rows))
-
-
 def _check_labels(planned: list[PlannedCell]) -> None:
-    """Two variants must not share a row: same label, other parameters."""
-    params: dict[tuple[str, str], str] = {}
+    """Two cells must not share a row of the tables, let alone a folder."""
+    seen = set()
     for item in planned:
-        identity = digest([item.cell.method_name, item.cell.params])
-        if params.setdefault((item.cell.method, item.cell.dataset), identity) != identity:
-            raise SelectionError(f"two methods share the label '{item.cell.method}'; give one another: NAME@label")
+        row = (item.cell.method, item.cell.dataset, item.cell.seed)
+        if row in seen:
+            raise SelectionError(
+                f"'{item.cell.method}' on '{item.cell.dataset}' is selected twice; label one: NAME@label"
+            )
+        seen.add(row)
 
 
 def plan_rows(plan: Plan) -> list[dict[str, Any]]:

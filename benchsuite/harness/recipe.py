@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -157,9 +157,11 @@ class Recipe:
     keep: Keep = "models"
 
     def __post_init__(self) -> None:
-        for name in ("methods", "datasets", "seeds"):
-            if not getattr(self, name):
-                raise RecipeError(f"a recipe needs at least one of its {name}")
+        for name in ("methods", "datasets", "seeds", "metrics"):
+            if getattr(self, name) == ():
+                raise RecipeError(f"{name} is empty; a recipe needs at least one")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise RecipeError(f"seeds = {list(self.seeds)} is not allowed; each seed stands once")
         for name, least in (("samples", 2), ("threads", 1), ("jobs", 1), ("latent_dim", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -195,6 +197,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "timeout": lambda value: parse_duration(str(value)),
     "memory_limit": lambda value: parse_size(str(value)),
 }
+_TEXTS = {"device", "precision", "executor", "keep"}
 _SELECTIONS = {"methods", "datasets", "metrics"}
 _WHOLE_NUMBERS = {"latent_dim", "samples", "threads", "jobs"}
 
@@ -216,6 +219,8 @@ def recipe_from(data: Mapping[str, Any]) -> Recipe:
             raise RecipeError(str(unknown_name("recipe key", key, known)))
         if key in _WHOLE_NUMBERS and (not isinstance(value, int) or isinstance(value, bool)):
             raise RecipeError(f"{key} = {value!r} is not allowed; {key} is a whole number")
+        if key in _TEXTS and not isinstance(value, str):
+            raise RecipeError(f"{key} = {value!r} is not allowed; {key} is text")
         if key in _SELECTIONS:
             values[key] = _selections(value)
         else:
@@ -225,15 +230,18 @@ def recipe_from(data: Mapping[str, Any]) -> Recipe:
     if any(not isinstance(seed, int) or isinstance(seed, bool) or seed < 0 for seed in values.get("seeds", ())):
         raise RecipeError(f"seeds = {data['seeds']!r} is not allowed; give a count, or a list of whole numbers")
     recipe = Recipe(**values)
-    return replace(recipe, methods=_unique(recipe.methods), datasets=_unique(recipe.datasets))
+    for selections in (recipe.methods, recipe.datasets, recipe.metrics or ()):
+        _check_unique(selections)
+    if any(s.label for s in recipe.metrics or ()):
+        raise SelectionError("metrics take no label; their parameters name their columns")
+    return recipe
 
 
-def _unique(selections: tuple[Selection, ...]) -> tuple[Selection, ...]:
+def _check_unique(selections: tuple[Selection, ...]) -> None:
     labels = [s.label or s.unlabelled() for s in selections]
     for label in labels:
         if labels.count(label) > 1:
-            raise SelectionError(f"'{label}' is selected twice; give one of them another label: {label}@name")
-    return selections
+            raise SelectionError(f"'{label}' is selected twice; drop one, or give it a label of its own: {label}@name")
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

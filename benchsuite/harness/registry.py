@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -16,6 +18,7 @@ import pluggy
 from benchsuite import hookspecs
 from benchsuite.contracts import Dataset, Executor, FeatureExtractor, Method, Metric, Reporter
 from benchsuite.errors import PluginError, UnknownNameError, unknown_name
+from benchsuite.parameters import parameters_of
 
 _GROUP = "benchsuite"
 _CLASSES: dict[str, type] = {
@@ -83,7 +86,8 @@ class Registry:
             self._refuse_both(info, twin)
             return
         try:
-            module = load()
+            with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is not the answer to --json
+                module = load()
             self.manager.register(module, name=name)
             self._check_hooks(module)
             provided = {kind: self._provided(module, kind) for kind in KINDS}
@@ -151,6 +155,7 @@ def _check_item(kind: str, item: Any) -> None:
     if kind == "metrics":
         if not isinstance(item, Metric):
             raise PluginError(f"benchsuite_metrics returned {item!r}; it returns Metric objects")
+        _check_parameters(item.name, item.compute)
         return
     base = _CLASSES[kind]
     if not (inspect.isclass(item) and issubclass(item, base)):
@@ -163,6 +168,17 @@ def _check_item(kind: str, item: Any) -> None:
         raise PluginError(f"{name} does not define {', '.join(missing)}")
     if issubclass(item, Method | Dataset | FeatureExtractor) and not _is_own_frozen_dataclass(item):
         raise PluginError(f"{name} is no frozen dataclass; write @dataclass(frozen=True) above it")
+
+    if issubclass(item, Dataset) and not isinstance(getattr(item, "latent_dim", None), int):
+        raise PluginError(f"{name} has no latent_dim; write latent_dim = 8, say, in its body")
+    _check_parameters(name, item)
+
+
+def _check_parameters(name: str, owner: Any) -> None:
+    try:
+        parameters_of(owner)
+    except Exception as error:  # annotations are a plugin's code
+        raise PluginError(f"the parameters of {name} cannot be read: {type(error).__name__}: {error}") from None
 
 
 def _is_own_frozen_dataclass(item: type) -> bool:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from benchsuite.contracts import Cell, Dataset, DataSpec, Method, MetricRow, Model, PhaseRow, Record, Status
-from benchsuite.errors import BenchsuiteError, DivergedError, NotApplicableError, PluginError
+from benchsuite.errors import BenchsuiteError, DataMissingError, DivergedError, NotApplicableError, PluginError
 from benchsuite.harness.binding import bind_metric, make
 from benchsuite.harness.environment import cache_folder, environment_key
 from benchsuite.harness.evaluation import Evaluation, broken_metric, check_output
@@ -69,7 +69,7 @@ def run_job(job: Job, report: Callable[[float, str], None]) -> None:
         raise
     except BaseException as error:
         traceback.print_exc()  # into the cell's log
-        record = work.failed(error)
+        record = work.failed(error, previous)
     store.write_record(record)
     if record.status in ("ok", "diverged", "skipped"):
         (work.folder / "checkpoint.pt").unlink(missing_ok=True)
@@ -118,28 +118,36 @@ class _Work:
         """Score a model that was trained before; scores that stand already are kept."""
         self._set_up()
         method, dataset, train, spec, model = self._build()
-        model.load_state_dict(torch.load(self.folder / "model.pt", map_location=self.device, weights_only=True))
+        path = self.folder / "model.pt"
+        try:
+            model.load_state_dict(torch.load(path, map_location=self.device, weights_only=True))
+        except Exception:
+            path.unlink(missing_ok=True)  # damaged: the next plan trains the cell again
+            raise
         record = self._evaluate(method, dataset, train, spec, model, previous.metrics)
         others = [row for row in previous.metrics if row.selection not in self.cell.metrics]
         selections = dict.fromkeys((*self.cell.metrics, *(row.selection for row in others)))
-        return replace(
-            record,
+        return replace(  # what training was stays as it was: device, environment, attempts, notes
+            previous,
             cell=replace(self.cell, metrics=tuple(selections)),
             metrics=(*record.metrics, *others),
             phases=_merged(previous.phases, record.phases),
-            notes=previous.notes,
+            reconstruction=record.reconstruction or previous.reconstruction,
         )
 
-    def failed(self, error: BaseException) -> Record:
-        text = "".join(traceback.format_exception(error))
-        return replace(self._record(_status_of(error), _reason_of(error)), traceback=text)
+    def failed(self, error: BaseException, previous: Record | None) -> Record:
+        """The record of an error; a model that was only to be scored again keeps the scores that it has."""
+        status, reason = _status_of(error), _reason_of(error)
+        if previous is not None:
+            return with_failed_metrics(previous, self.cell, status, reason)
+        record = replace(self._record(status, reason), traceback="".join(traceback.format_exception(error)))
+        # Data that have to be prepared first are no failure of the cell: it is tried again however often.
+        return replace(record, attempts=0) if isinstance(error, DataMissingError) else record
 
     def _set_up(self) -> None:
         self.device = _resolve_device(self.cell.device)
         self.timings = Timings(self.device)
-        exact = self.cell.precision == "fp32"
-        torch.backends.cuda.matmul.allow_tf32 = not exact
-        torch.backends.cudnn.allow_tf32 = not exact
+        _allow_tf32(self.cell.precision != "fp32")
         random.seed(self.cell.seed)
         np.random.seed(self.cell.seed % 2**32)
         torch.manual_seed(self.cell.seed)
@@ -167,6 +175,7 @@ class _Work:
         known: tuple[MetricRow, ...] = (),
     ) -> Record:
         model.eval()
+        _allow_tf32(False)  # precision is that of training; scores are computed exactly
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
             check_output(self.cell.method_name, "sample(16)", model.sample(16, generator), 16, spec, dataset)
@@ -231,6 +240,19 @@ class _Work:
         return self.device.type == "cpu" and any(p.cpu_seconds < _BUSY_SHARE * p.seconds for p in fit)
 
 
+def _allow_tf32(allowed: bool) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+def with_failed_metrics(record: Record, cell: Cell, status: Status, reason: str) -> Record:
+    """``record`` of a trained model that could not be scored again: new metrics are failed rows, old ones stand."""
+    missing = [text for text in cell.metrics if text not in {row.selection for row in record.metrics}]
+    rows = [MetricRow(text, text, None, "", "none", None, "", status, reason) for text in missing]
+    metrics = tuple(dict.fromkeys((*cell.metrics, *record.cell.metrics)))
+    return replace(record, cell=replace(cell, metrics=metrics), metrics=(*record.metrics, *rows))
+
+
 def _resolve_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -240,9 +262,12 @@ def _resolve_device(name: str) -> torch.device:
 
 
 def _check_finite(method: Method, model: Model) -> None:
-    for name, value in model.state_dict().items():
-        if isinstance(value, Tensor) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
+    for name, value in model.named_parameters():
+        if not bool(torch.isfinite(value).all()):
             raise DivergedError(f"{method.name}: '{name}' holds NaN or infinity after training")
+    for name, buffer in model.named_buffers():  # where infinity may be meant, as in a mask
+        if buffer.is_floating_point() and bool(buffer.isnan().any()):
+            raise DivergedError(f"{method.name}: '{name}' holds NaN after training")
 
 
 def _status_of(error: BaseException) -> Status:
@@ -250,7 +275,7 @@ def _status_of(error: BaseException) -> Status:
         return "skipped"
     if isinstance(error, DivergedError):
         return "diverged"
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(s in str(error) for s in _OUT_OF_MEMORY):
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(s in _text_of(error) for s in _OUT_OF_MEMORY):
         return "oom"
     return "error"
 
@@ -258,7 +283,17 @@ def _status_of(error: BaseException) -> Status:
 def _reason_of(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"called sys.exit({error.code!r})"
-    return str(error) if isinstance(error, BenchsuiteError) else f"{type(error).__name__}: {error}"
+    text = _text_of(error)
+    return text if isinstance(error, BenchsuiteError) else f"{type(error).__name__}: {text}"
+
+
+def _text_of(error: BaseException) -> str:
+    """What an error says, which is a plugin's code and may itself fail, or not be writable as UTF-8."""
+    try:
+        text = str(error)
+    except Exception as another:
+        text = f"its text cannot be had: {type(another).__name__}"
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _merged(old: tuple[PhaseRow, ...], new: tuple[PhaseRow, ...]) -> tuple[PhaseRow, ...]:

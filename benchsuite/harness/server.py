@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 
-COMMAND = (sys.executable, "-m", "benchsuite.harness.cellserver")
 _early: list[subprocess.Popen[bytes]] = []
+
+
+def command(*flags: str) -> list[str]:
+    """The command line of a server that imports what this process would import, wherever it is started.
+
+    ``-P`` keeps the current folder off the path, where a file named like some module would stand in for it.
+    """
+    return [sys.executable, "-P", "-m", "benchsuite.harness.cellserver", json.dumps(sys.path), *flags]
 
 
 def can_fork() -> bool:
@@ -22,9 +30,17 @@ def environment() -> dict[str, str]:
 
 
 def start_early() -> None:
-    """Start a server now for whoever asks for one first; it ends with this process if nobody does."""
+    """Start a server now for whoever takes one first; whoever calls this calls ``stop_early`` in the end."""
     if can_fork():
         _early.append(_start())
+
+
+def stop_early() -> None:
+    """End the server that was started early if nobody took it."""
+    while _early:
+        process = _early.pop()
+        process.kill()
+        process.communicate()
 
 
 def take() -> subprocess.Popen[bytes]:
@@ -39,4 +55,4 @@ def take() -> subprocess.Popen[bytes]:
 def _start() -> subprocess.Popen[bytes]:
     # A session of its own: an interrupt at the terminal is the driver's to decide about.
     pipe = subprocess.PIPE
-    return subprocess.Popen(COMMAND, stdin=pipe, stdout=pipe, env=environment(), start_new_session=True)
+    return subprocess.Popen(command(), stdin=pipe, stdout=pipe, env=environment(), start_new_session=True)

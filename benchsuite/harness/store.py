@@ -15,11 +15,12 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchsuite.contracts import MetricRow, Record
+from benchsuite.contracts import Cell, MetricRow, Record
 from benchsuite.errors import StoreError
 from benchsuite.kit.files import locked, write_text
 
@@ -75,14 +76,14 @@ class RunStore:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             foreign = not (self.path / "run.json").exists() and any(
-                p.name not in (".lock", "cells", "events.jsonl") for p in self.path.iterdir()
+                not p.name.startswith(".") and p.name not in ("cells", "events.jsonl") for p in self.path.iterdir()
             )
             if foreign:
                 raise StoreError(f"{self.path} holds something else than a run; choose another folder with --out")
             (self.path / "cells").mkdir(exist_ok=True)
             probe = self.path / ".writable"
             probe.touch()
-            probe.unlink()
+            probe.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(
                 f"cannot write to {self.path}: {error.strerror}; choose another folder with --out"
@@ -136,14 +137,25 @@ class RunStore:
         return content
 
     def records(self) -> list[Record]:
-        """The records of the current plan's cells, in its order."""
-        found = (self.record(key) for key in self.read_run().get("cells", ()))
-        return [record for record in found if record is not None]
+        """The records of the current plan's cells, in its order, with the metrics that it asked for."""
+        found = []
+        for planned in self.read_run().get("cells", ()):
+            record = self.record(planned["key"])
+            if record is not None:
+                cell = replace(record.cell, metrics=tuple(planned["metrics"]))
+                found.append(seen_by(record, cell))
+        return found
 
     def write_tables(self, records: Sequence[Record]) -> None:
         """Derive results.csv and timings.csv from ``records``."""
         write_text(self.path / "results.csv", _csv(RESULT_COLUMNS, result_rows(self.name, records)))
         write_text(self.path / "timings.csv", _csv(TIMING_COLUMNS, timing_rows(self.name, records)))
+
+
+def seen_by(record: Record, cell: Cell) -> Record:
+    """``record`` with the rows that ``cell`` asks for only, in its order; a record may hold those of earlier plans."""
+    rows = [row for selection in cell.metrics for row in record.metrics if row.selection == selection]
+    return replace(record, cell=cell, metrics=tuple(rows))
 
 
 def result_rows(run: str, records: Iterable[Record]) -> Iterator[dict[str, Any]]:

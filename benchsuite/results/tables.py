@@ -21,6 +21,7 @@ def make_report(store: RunStore, records: Sequence[Record]) -> Report:
     """Everything that reporters are given about one run."""
     results = pd.DataFrame(list(result_rows(store.name, records)), columns=list(RESULT_COLUMNS))
     timings = pd.DataFrame(list(timing_rows(store.name, records)), columns=list(TIMING_COLUMNS))
+    results["n"], timings["items"] = results["n"].astype("Int64"), timings["items"].astype("Int64")
     return Report(
         name=store.name,
         folder=store.path,
@@ -82,7 +83,10 @@ def format_summary(summary: Summary) -> str:
     if not math.isfinite(summary.mean):
         return str(summary.mean)
     magnitude = math.floor(math.log10(abs(summary.mean))) if summary.mean else 0
-    decimals = min(max(0, 3 - magnitude), 6)
+    decimals = max(0, 3 - magnitude)
+    if decimals > 6:
+        half = "" if summary.half_width is None else f" ± {summary.half_width:.1e}"
+        return f"{summary.mean:.3e}{half}"
     text = f"{summary.mean:.{decimals}f}"
     return text if summary.half_width is None else f"{text} ± {summary.half_width:.{decimals}f}"
 
