@@ -115,6 +115,13 @@ def test_json_is_all_that_stands_on_standard_output(command_line: CommandLine) -
         assert json.loads(command_line(*command, "--json", check=0).stdout)
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"cells": ["a"]}'])
+def test_a_damaged_run_is_a_clear_error(command_line: CommandLine, tmp_path: Path, content: str) -> None:
+    (tmp_path / "run.json").write_text(content)
+    message = command_line("report", str(tmp_path), check=2).stderr
+    assert "run.json" in message and "\n" not in message.strip()
+
+
 def test_a_recipe_file_and_flags_make_one_recipe(command_line: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('methods = ["pca", "glo[epochs=1]"]\nseeds = [4, 7]\nmetrics = "psnr"\n')
     from_file = json.loads(command_line("plan", "mine.toml", "--json", check=0).stdout)["cells"]

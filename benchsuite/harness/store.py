@@ -138,13 +138,12 @@ class RunStore:
 
     def records(self) -> list[Record]:
         """The records of the current plan's cells, in its order, with the metrics that it asked for."""
-        found = []
-        for planned in self.read_run().get("cells", ()):
-            record = self.record(planned["key"])
-            if record is not None:
-                cell = replace(record.cell, metrics=tuple(planned["metrics"]))
-                found.append(seen_by(record, cell))
-        return found
+        try:
+            plan = {cell["key"]: tuple(cell["metrics"]) for cell in self.read_run()["cells"]}
+        except (KeyError, TypeError):
+            raise StoreError(f"{self.path / 'run.json'} is not of this version; run its command again") from None
+        found = [(self.record(key), metrics) for key, metrics in plan.items()]
+        return [seen_by(record, replace(record.cell, metrics=metrics)) for record, metrics in found if record]
 
     def write_tables(self, records: Sequence[Record]) -> None:
         """Derive results.csv and timings.csv from ``records``."""
