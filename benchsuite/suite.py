@@ -11,7 +11,7 @@ from typing import Any
 
 from benchsuite.contracts import Executor, ExecutorOptions, Record
 from benchsuite.errors import UsageError
-from benchsuite.harness import isolation
+from benchsuite.harness import cellrunner, isolation
 from benchsuite.harness.environment import describe, usable_cores
 from benchsuite.harness.plan import Plan, PlannedCell, make_plan
 from benchsuite.harness.recipe import Recipe, read_recipe, recipe_from
@@ -146,7 +146,7 @@ class _Drive:
     def _execute(self) -> None:
         recipe, to_run = self.plan.recipe, self.plan.to_run
         jobs = min(recipe.jobs or default_jobs(recipe), len(to_run))
-        runner = isolation.CellRunner(
+        runner = cellrunner.CellRunner(
             run_folder=str(self.store.path.resolve()),
             keep_model=recipe.keep == "models",
             shared_device=_shares_device(recipe, jobs),
@@ -158,7 +158,7 @@ class _Drive:
         )
         executor: Executor = self.registry.get("executors", recipe.executor)()
         isolation.start_isolation()
-        isolation.listen(self.observer.progress)
+        cellrunner.listen(self.observer.progress)
         for planned in to_run:
             self.store.event("cell_queued", cell=planned.cell.key, why=planned.why)
             self._tell(partial(self.registry.manager.hook.benchsuite_cell_started, cell=planned.cell))
@@ -170,7 +170,7 @@ class _Drive:
             close = getattr(results, "close", None)
             if close is not None:
                 close()
-            isolation.listen(None)
+            cellrunner.listen(None)
             isolation.stop_isolation()
 
     def _finish(self, record: Record) -> None:

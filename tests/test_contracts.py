@@ -26,11 +26,6 @@ SHAPES = [(1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32)]
 ROWS = 33  # an odd last batch of one at batch_size=16
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def quick(name: str) -> Method:
     """The method, small and brief where it has such knobs."""
     cls = REGISTRY.get("methods", name)

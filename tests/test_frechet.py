@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -14,14 +13,6 @@ from benchsuite import NotApplicableError
 from benchsuite_plugins.metrics.frechet import benchsuite_metrics, fd, frechet_distance
 
 by_scipy = pytest.mark.filterwarnings("ignore:The `disp` argument is deprecated")  # pytorch-fid and clean-fid use it
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def statistics(features: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import cast
 
 import numpy as np
@@ -16,15 +15,6 @@ from torch.distributions import Categorical, MixtureSameFamily, Normal, kl_diver
 from torch.nn import BCEWithLogitsLoss
 
 from benchsuite.kit.losses import AdversarialLoss, discriminator_loss, gaussian_kl, generator_loss
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
 
 MODELS = [(0.3, 1.6), (-1.0, 2.5), (2.0, 1.2)]  # mean and standard deviation; wide enough for KL(data || model)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -11,22 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
-from threadpoolctl import threadpool_limits
 
 from benchsuite.kit import moments
 from benchsuite.kit.moments import Moments, PrincipalAxes, principal_axes
 from benchsuite.kit.samples import Samples
 
 WAYS = {"covariance": (1797, 64), "gram": (60, 192), "power": (400, 192)}  # and what they are tried on
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with threadpool_limits(1):  # numpy and scikit-learn
-        yield
-    torch.set_num_threads(threads)
 
 
 def go_by(monkeypatch: pytest.MonkeyPatch, way: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,14 +9,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from benchsuite.kit.optimisers import RowAdam, project_to_ball
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def gradients(steps: int, n: int, d: int, dtype: torch.dtype) -> Tensor:

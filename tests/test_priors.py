@@ -7,7 +7,7 @@ a p-value of 1e-6: a right implementation under another seed fails in fewer than
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,15 +17,6 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, Normal, Uniform
 
 from benchsuite.kit.priors import GaussianPrior, NormalPrior, UniformPrior
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
 
 N = 20_000
 STD = torch.tensor([0.5, 1.0, 3.0])

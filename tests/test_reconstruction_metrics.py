@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,15 +14,6 @@ from torch import Tensor
 from benchsuite import NotApplicableError
 from benchsuite.kit.samples import Reconstructions, Samples
 from benchsuite_plugins.metrics import reconstruction
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
 
 METRICS = {metric.name: metric for metric in reconstruction.benchsuite_metrics()}
 

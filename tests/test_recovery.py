@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,14 +10,6 @@ from benchsuite.kit import recovery
 from benchsuite.kit.nets import generator
 from benchsuite.kit.optimisers import project_to_ball
 from benchsuite.kit.recovery import recover
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def linear(d: int = 4, dim: int = 12) -> nn.Linear:

@@ -114,6 +114,7 @@ def wait_until_nothing_runs_in(folder: Path) -> None:
 def test_no_cell_survives_a_killed_driver(tmp_path: Path) -> None:
     process = start(tmp_path, "run", "-m", "dcgan[epochs=4000]", "--out", "out")
     wait_for(until(tmp_path, "out/cells/*/curve.csv"), process)
+    assert orphans(tmp_path)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     wait_until_nothing_runs_in(tmp_path)

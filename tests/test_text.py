@@ -109,7 +109,7 @@ def test_any_table_keeps_its_shape_and_can_be_written_as_utf_8(rows: list[tuple[
 
 def test_a_lone_surrogate_does_not_stop_the_table_from_being_written() -> None:
     broken = b"log \xff line".decode("utf-8", "surrogateescape")  # as a cell's log is read when it is no UTF-8
-    table(["log"], [[broken]], [False]).encode()
+    assert b"log" in table(["log"], [[broken]], [False]).encode()
 
 
 @pytest.mark.parametrize("cell", ["日本語", "한국어", "e\u0301tude", "größe", "ＡＢＣ", "🐈", "plain", "עברית"])

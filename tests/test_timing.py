@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchsuite.kit import timing
-from benchsuite.kit.timing import Phase, Timings, synchronise
+from benchsuite.kit.timing import Phase, Timings
 
 CPU = torch.device("cpu")
 tells_memory = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system tells no peak memory")
@@ -135,7 +135,3 @@ def test_where_the_system_does_not_tell_memory_is_unknown(monkeypatch: pytest.Mo
     monkeypatch.setattr(timing, "_CLEAR_REFS", tmp_path / "absent" / "clear_refs")
     _, phase = timed()
     assert phase.peak_host_mib is None
-
-
-def test_the_processor_needs_no_waiting_for() -> None:
-    synchronise(CPU)

@@ -303,7 +303,7 @@ def test_a_checkpoint_with_changed_bytes_is_read_or_not_but_never_raises(tmp_pat
         for _ in range(3):
             damaged[positions.randrange(len(whole))] = positions.randrange(256)
         path.write_bytes(damaged)
-        Checkpoint.open(path)
+        assert Checkpoint.open(path).steps >= 0
 
 
 def test_another_number_of_objects_in_state_is_a_clear_error(tmp_path: Path) -> None:

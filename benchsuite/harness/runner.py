@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from benchsuite.contracts import Cell, Dataset, DataSpec, Method, MetricRow, Model, PhaseRow, Record, Status
 from benchsuite.errors import BenchsuiteError, DataMissingError, DivergedError, NotApplicableError, PluginError
 from benchsuite.harness.binding import bind_metric, make
 from benchsuite.harness.environment import cache_folder, environment_key
 from benchsuite.harness.evaluation import Evaluation, broken_metric, check_output
+from benchsuite.harness.pictures import write_sheet
 from benchsuite.harness.recipe import parse_selections
 from benchsuite.harness.registry import Registry, load_registry
 from benchsuite.harness.store import RunStore
@@ -196,7 +196,7 @@ class _Work:
             self.report(number / len(self.cell.metrics), f"scoring {text}")
             rows += self._score(evaluation, text, known)
         if spec.kind == "image":
-            _write_picture(evaluation.picture(64), self.folder / "samples.png")
+            write_sheet(evaluation.picture(64), self.folder / "samples.png")
         record = self._record("ok", "")
         codes = getattr(model, "codes", None)
         in_parameters = isinstance(codes, torch.nn.Parameter)
@@ -301,26 +301,6 @@ def _merged(old: tuple[PhaseRow, ...], new: tuple[PhaseRow, ...]) -> tuple[Phase
     names = {p.phase for p in new} - {"load", "build"}
     fresh = [p for p in new if p.phase in names]
     return (*(p for p in old if p.phase not in names), *fresh)
-
-
-def _write_picture(images: Tensor, path: Path) -> None:
-    """A grid of eight columns, each image at least 32 px and enlarged without smoothing."""
-    from PIL import Image
-
-    n, channels, height, width = images.shape
-    if channels not in (1, 3):
-        return
-    columns, scale = 8, max(1, -(-32 // min(height, width)))
-    rows = -(-n // columns)
-    pixels = (images * 255).round().to(torch.uint8).cpu()
-    sheet = torch.full((channels, rows * (height + 2) - 2, columns * (width + 2) - 2), 255, dtype=torch.uint8)
-    for number, image in enumerate(pixels):
-        top, left = number // columns * (height + 2), number % columns * (width + 2)
-        sheet[:, top : top + height, left : left + width] = image
-    array = sheet[0].numpy() if channels == 1 else sheet.permute(1, 2, 0).contiguous().numpy()
-    picture = Image.fromarray(array)
-    with replacing(path) as temporary:
-        picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST).save(temporary, "PNG")
 
 
 def describe_exit(code: int) -> tuple[Status, str]:
