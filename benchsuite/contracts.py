@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -217,6 +217,10 @@ class Record:
         fields["metrics"] = tuple(MetricRow(**row) for row in fields["metrics"])
         fields["phases"] = tuple(PhaseRow(**row) for row in fields["phases"])
         fields["notes"] = tuple(fields["notes"])
+        numbers = [row.value for row in fields["metrics"]] + [phase.seconds for phase in fields["phases"]]
+        statuses = {fields["status"]} | {row.status for row in fields["metrics"]}
+        if not all(n is None or isinstance(n, int | float) for n in numbers) or not statuses <= set(get_args(Status)):
+            raise TypeError("a record holds numbers and known statuses")
         return cls(**fields)
 
 

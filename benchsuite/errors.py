@@ -67,6 +67,14 @@ class DataMissingError(BenchsuiteError):
     """A dataset that has not been prepared; its message says how to prepare it."""
 
 
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory", "could not create a primitive")
+
+
+def is_out_of_memory(error: BaseException, text: str) -> bool:
+    """Whether ``error``, which says ``text``, is a failed allocation: torch raises RuntimeError for most of them."""
+    return isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY)
+
+
 def unknown_name(what: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """The error for a name that nothing answers to, with the nearest known name.
 

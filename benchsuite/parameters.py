@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -166,7 +167,7 @@ def _to_scalar(annotation: Any, value: Any) -> Any:
         return int(value)
     if annotation is float and isinstance(value, int | float | str) and not isinstance(value, bool):
         number = float(value)
-        if number != number:
+        if not math.isfinite(number):
             raise ValueError
         return number
     if annotation is str and isinstance(value, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -113,7 +114,16 @@ class _Drive:
         self.store.write_run(
             {
                 "recipe": recipe.to_json(),
-                "cells": [{"key": p.cell.key, "metrics": p.cell.metrics} for p in self.plan.cells],
+                "cells": [
+                    {
+                        "key": p.cell.key,
+                        "method": p.cell.method,
+                        "dataset": p.cell.dataset,
+                        "seed": p.cell.seed,
+                        "metrics": p.cell.metrics,
+                    }
+                    for p in self.plan.cells
+                ],
                 "command": sys.argv,
                 "environment": describe(),
             }
@@ -122,7 +132,9 @@ class _Drive:
         self.observer.planned(self.plan, self.store)
         for planned in self.plan.cells:
             if planned.action == "broken":
-                self._finish(Record(planned.cell, "error", planned.why))
+                record = Record(planned.cell, "error", planned.why)
+                self.store.write_record(record)
+                self._finish(record)
         interrupted = False
         try:
             if self.plan.to_run:
@@ -175,7 +187,8 @@ class _Drive:
 
     def _finish(self, record: Record) -> None:
         if self.store.record(record.cell.key) is None:
-            self.store.write_record(record)
+            with contextlib.suppress(OSError):  # its folder may be the trouble; the tables have it all the same
+                self.store.write_record(record)
         record = seen_by(record, self.cells[record.cell.key])
         self.records[record.cell.key] = record
         self.store.event("cell_finished", cell=record.cell.key, status=record.status, reason=record.reason)

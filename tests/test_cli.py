@@ -59,6 +59,14 @@ USAGE = {
     "an unknown reporter": (["report", ".", "--format", "pdf"], "no reporter named 'pdf'"),
     "equal labels": (["run", "-m", "pca,pca"], "'pca' is selected twice"),
     "a sweep over equal values": (["run", "-m", "glo[epochs=[3,3]]"], "is selected twice"),
+    "a device that is not there": (["run", "-m", "pca", "--device", "cuda:99"], "there is no device 'cuda:99' here"),
+    "a seed that reads as a count": (["run", "-m", "pca", "--seeds", "2024"], "for the one seed write '2024,'"),
+    "a seed too large": (
+        ["run", "-m", "pca", "--seeds", "99999999999999999999,"],
+        "each stands once and is below 2^32",
+    ),
+    "an infinite number": (["run", "-m", "vae[learning_rate=inf]"], "learning_rate='inf' is not allowed"),
+    "a file for a folder": (["run", "-m", "pca", "--out", "a file.txt"], "is a file, not a folder"),
     "a metric twice": (["run", "-m", "pca", "--metrics", "fd,fd"], "'fd' is selected twice"),
     "a labelled metric": (["run", "-m", "pca", "--metrics", "fd@a"], "metrics take no label"),
     "labels of two variants": (["run", "-m", "glo@a,pca@a"], "'a' is selected twice"),
@@ -86,7 +94,7 @@ def test_a_run_a_second_run_and_a_report(command_line: CommandLine, tmp_path: Pa
         assert words in first.stdout
     second = command_line("run", "-m", "pca,real", "--seeds", "3", "--samples", "100", check=0)
     assert second.stdout == first.stdout
-    assert "0 cells to run, 6 done already" in second.stderr
+    assert "cells: 0 to run, 6 done already" in second.stderr
     planned = json.loads(command_line("plan", "-m", "pca,real", "--seeds", "3", "--samples", "100", "--json").stdout)
     assert {cell["action"] for cell in planned["cells"]} == {"done"}
     (run,) = (tmp_path / "runs").iterdir()
@@ -113,6 +121,31 @@ def test_json_is_all_that_stands_on_standard_output(command_line: CommandLine) -
     }
     for command in (["list"], ["env"], ["plugins", "list"]):
         assert json.loads(command_line(*command, "--json", check=0).stdout)
+
+
+def test_what_a_run_lacks_is_in_its_report_and_comes_back(command_line: CommandLine, tmp_path: Path) -> None:
+    run = ("run", "-m", "pca,real", "--samples", "64", "--metrics", "fd", "--out", "out")
+    command_line(*run, check=0)
+    lost, damaged = sorted((tmp_path / "out").glob("cells/*/record.json"))
+    lost.unlink()
+    record = json.loads(damaged.read_text())
+    record["metrics"][0]["value"] = "abc"
+    damaged.write_text(json.dumps(record))
+    command_line("report", "out", check=0)
+    page = (tmp_path / "out" / "report" / "report.md").read_text()
+    assert page.count("| missing |") == 2
+    (tmp_path / "out" / "run.json").unlink()
+    assert "cells: 2 to run" in command_line(*run, check=0).stderr
+
+
+def test_a_file_where_a_cell_belongs_is_that_cells_row(command_line: CommandLine, tmp_path: Path) -> None:
+    run = ("run", "-m", "pca,real", "--samples", "64", "--metrics", "fd", "--out", "out")
+    cells = json.loads(command_line("plan", *run[1:], "--json", check=0).stdout)["cells"]
+    (tmp_path / "out" / "cells").mkdir(parents=True)
+    (tmp_path / "out" / "cells" / cells[0]["cell"]).touch()
+    result = command_line(*run, check=1)
+    assert "FileExistsError" in result.stdout or "NotADirectoryError" in result.stdout
+    assert re.search(r"\| real +\| +\d", result.stdout) and "| missing |" not in result.stdout
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"cells": ["a"]}'])

@@ -46,6 +46,7 @@ def start(folder: Path, *arguments: str, **env: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell would have it ignored
     )
 
 
@@ -83,7 +84,7 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_with_the_same_bits(
     assert {path.parent.name.split("-")[0].split("_")[0] for path in before} == {"pca", "vae"}
     wait_until_nothing_runs_in(tmp_path)
     resumed = command_line(*ARGUMENTS, check=0)
-    assert "2 cells to run, 2 done already" in resumed.stderr
+    assert "cells: 2 to run, 2 done already" in resumed.stderr
     assert before == {path: path.stat().st_mtime_ns for path in before}
     assert scores(tmp_path / "out") == whole
     assert "resumed at batch" in resumed.stdout
@@ -173,25 +174,25 @@ def test_new_metrics_score_a_trained_model_without_training_it(command_line: Com
     assert model.stat().st_mtime_ns == trained
     assert "fd ↓" in more.stdout and "psnr [dB] ↑" in more.stdout
     fewer = command_line(*base, "--metrics", "psnr", check=0)
-    assert "0 cells to run" in fewer.stderr and "fd ↓" not in fewer.stdout
+    assert "cells: 0 to run" in fewer.stderr and "fd ↓" not in fewer.stdout
 
 
 def test_force_and_fresh_run_again(command_line: CommandLine, tmp_path: Path) -> None:
     base = ("run", "-m", "pca", "--metrics", "psnr")
     command_line(*base, check=0)
     for flag, folders in (("--force", 1), ("--fresh", 2)):
-        assert "1 cells to run, 0 done already" in command_line(*base, flag, check=0).stderr
+        assert "cells: 1 to run, 0 done already" in command_line(*base, flag, check=0).stderr
         assert len(list((tmp_path / "runs").iterdir())) == folders
 
 
 def test_a_cell_that_keeps_failing_is_tried_three_times(command_line: CommandLine, acme: Path, tmp_path: Path) -> None:
     base = ("run", "-m", "raises", "-d", "specks", "--metrics", "brightness", "--out", "out")
     for attempt in range(1, 4):
-        assert "1 cells to run" in command_line(*base, plugins=(acme,), check=1).stderr
+        assert "cells: 1 to run" in command_line(*base, plugins=(acme,), check=1).stderr
         (record,) = tmp_path.glob("out/cells/*/record.json")
         assert json.loads(record.read_text())["attempts"] == attempt
     last = command_line(*base, plugins=(acme,), check=1)
-    assert "0 cells to run, 1 done already" in last.stderr and "ZeroDivisionError" in last.stdout
+    assert "cells: 0 to run, 1 done already" in last.stderr and "ZeroDivisionError" in last.stdout
 
 
 def test_spawned_cells_give_the_same_bits_as_forked_ones(command_line: CommandLine, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def _title(cell: Cell) -> str:
 
 def _summary(plan: Plan, store: RunStore) -> str:
     done = sum(p.action == "done" for p in plan.cells)
-    return f"{len(plan.to_run)} cells to run, {done} done already; {store.path}"
+    return f"cells: {len(plan.to_run)} to run, {done} done already; {store.path}"
 
 
 def _ending(record: Record) -> str:
@@ -78,7 +78,8 @@ class _Bars(Observer):
         self._titles = {p.cell.key: escape(_title(p.cell)) for p in plan.cells}
         self._progress.console.print(_summary(plan, store), markup=False, highlight=False)
         total = sum(p.action != "done" for p in plan.cells)
-        self._all = self._progress.add_task("cells", total=total, text=f"0/{total}")
+        if total:
+            self._all = self._progress.add_task("cells", total=total, text=f"0/{total}")
 
     def progress(self, key: str, fraction: float, text: str) -> None:
         if key not in self._bars:

@@ -47,8 +47,16 @@ def command(recipe_file: Path | None, out: Path | None, force: bool, fresh: bool
     else:
         print_report(report)
     if outcome.interrupted:
-        click.echo("interrupted; the same command goes on from here", err=True)
+        click.echo(f"interrupted; the same command goes on from here: {_left(outcome)}", err=True)
     return outcome.exit_code
+
+
+def _left(outcome: Any) -> str:
+    """What an interrupted run has, and what becomes of the rest."""
+    ended = {record.cell.key for record in outcome.records}
+    cut = [p.cell.key for p in outcome.plan.cells if p.cell.key not in ended]
+    resumed = sum((outcome.store.cell_folder(key) / "checkpoint.pt").exists() for key in cut)
+    return f"{len(ended)} cells are kept, {resumed} resume from a checkpoint, {len(cut) - resumed} begin anew"
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:

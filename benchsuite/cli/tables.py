@@ -6,6 +6,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
+from rich import box
+from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
 
 from benchsuite.contracts import Report
 from benchsuite.kit.text import clean, frame_table, numeric_columns
@@ -31,18 +35,34 @@ def print_report(report: Report) -> None:
 
 
 def print_frame(frame: pd.DataFrame) -> None:
-    """One table; on a terminal its cells wrap where it is too wide."""
+    """One table; where it is too wide for a terminal, several with a part of the columns each."""
     if not sys.stdout.isatty():
         click.echo(frame_table(frame))
         return
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    console = Console()
+    for part in _parts(frame, console.width):
+        console.print(_rich_table(part))
+
+
+def _parts(frame: pd.DataFrame, width: int) -> list[pd.DataFrame]:
+    """``frame`` in blocks of columns that fit, its first column in each; whole where a column of prose has to wrap."""
+    needed = [max(cell_len(str(text)) for text in (title, *frame[title])) + 3 for title in frame.columns]
+    if max(needed) > width / 2:
+        return [frame]
+    blocks: list[list[int]] = [[0]]
+    for column in range(1, len(needed)):
+        if len(blocks[-1]) > 1 and sum(needed[i] for i in blocks[-1]) + needed[column] > width:
+            blocks.append([0])
+        blocks[-1].append(column)
+    return [frame.iloc[:, block] for block in blocks]
+
+
+def _rich_table(frame: pd.DataFrame) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="")
     for title, numeric in zip(frame.columns, numeric_columns(frame), strict=True):
         table.add_column(Text(str(title)), justify="right" if numeric else "left", overflow="fold")
     for row in frame.itertuples(index=False):
         table.add_row(*(Text(clean(str(value), markdown=False)) for value in row))
-    Console().print(table)
+    return table

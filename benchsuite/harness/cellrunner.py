@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchsuite.contracts import Cell, Record, Status
+from benchsuite.contracts import Cell, PhaseRow, Record, Status
 from benchsuite.harness.isolation import Ending, isolation
 from benchsuite.harness.runner import Job, describe_exit, with_failed_metrics
 from benchsuite.harness.store import RunStore
@@ -56,6 +57,7 @@ class CellRunner:
         score_only = cell.key in self.score_only
         job = Job(cell, self.run_folder, self.keep_model, self.shared_device, score_only, attempts, self.memory_limit)
         before = _time_of(folder / "record.json")
+        began = time.perf_counter()
         for _ in range(2):  # a server that was killed is no fault of the cell's: once more, from its checkpoint
             ending = isolation().run(job, self.timeout, lambda f, text: self._tell(cell, f, text))
             record = store.record(cell.key)
@@ -63,7 +65,8 @@ class CellRunner:
                 return record
             if not ending.lost:
                 break
-        failed = self._lost(store, cell, ending, attempts)
+        spent = PhaseRow("cell", time.perf_counter() - began, 0.0, 0, None, None)
+        failed = replace(self._lost(store, cell, ending, attempts), phases=(spent,))
         if score_only and record is not None:
             failed = with_failed_metrics(record, cell, failed.status, failed.reason)
         if not ending.stopped:

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchsuite.contracts import Dataset, DataSpec, FeatureExtractor, MetricRow, Model
-from benchsuite.errors import ContractError, DivergedError, NotApplicableError, PluginError
+from benchsuite.contracts import Dataset, DataSpec, FeatureExtractor, MetricRow, Model, Status
+from benchsuite.errors import ContractError, DivergedError, NotApplicableError, PluginError, is_out_of_memory
 from benchsuite.harness.binding import BoundMetric, extractor_of
 from benchsuite.harness.identity import digest
 from benchsuite.harness.registry import Registry
@@ -90,7 +90,8 @@ class Evaluation:
         except NotApplicableError as error:
             return [unscored(bound, "skipped", str(error))]
         except Exception as error:
-            return [unscored(bound, "error", f"{type(error).__name__}: {error}")]
+            status: Status = "oom" if is_out_of_memory(error, str(error)) else "error"
+            return [unscored(bound, status, f"{type(error).__name__}: {error}")]
 
     def picture(self, n: int) -> Tensor:
         """``n`` samples to look at; the first of those that are scored where they were made already."""
@@ -252,7 +253,7 @@ class Evaluation:
         return Reconstructions(images, original, self.sources[split])
 
 
-def unscored(bound: BoundMetric, status: Any, reason: str) -> MetricRow:
+def unscored(bound: BoundMetric, status: Status, reason: str) -> MetricRow:
     """The row of a metric that came to no number."""
     metric = bound.metric
     row = (bound.selection, bound.selection, None, metric.unit, metric.direction, None, bound.fingerprint)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
+
 from benchsuite.contracts import Cell, Record
 from benchsuite.errors import PluginError, SelectionError, UsageError
 from benchsuite.harness.binding import Bound, BoundMetric, bind, bind_metric
@@ -49,6 +51,7 @@ def make_plan(recipe: Recipe, registry: Registry, store: RunStore | None = None,
     Raises UsageError for whatever a person has to put right first; a broken plugin only breaks its own cells.
     """
     _check_executor(recipe, registry)
+    _check_device(recipe.device)
     methods = [m for s in recipe.methods for m in _bind_or_break("methods", s, registry)]
     datasets = [d for s in recipe.datasets for d in _bind_or_break("datasets", s, registry)]
     planned = []
@@ -81,6 +84,14 @@ def _check_executor(recipe: Recipe, registry: Registry) -> None:
         registry.get("executors", recipe.executor)
     except PluginError as error:
         raise UsageError(str(error)) from None
+
+
+def _check_device(name: str) -> None:
+    """A device that is named has to be there; it is counted, not initialised."""
+    kind, _, number = name.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" else int(torch.backends.mps.is_available())
+    if kind in ("cuda", "mps") and int(number or 0) >= count:
+        raise UsageError(f"there is no device '{name}' here; see 'benchsuite env', or use --device auto")
 
 
 def _bind_or_break(kind: str, selection: Selection, registry: Registry) -> list[Bound | _Broken]:

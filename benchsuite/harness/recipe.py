@@ -18,6 +18,7 @@ Precision = Literal["fp32", "tf32", "bf16"]
 Keep = Literal["models", "none"]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _LABEL = re.compile(r"[A-Za-z0-9_.+-]+")
+_MOST_SEEDS = 1000
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 _SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -106,6 +107,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         numbers = []
     if not numbers or min(numbers) < 0:
         raise SelectionError(f"--seeds {text!r} is not allowed; give a count (3), a list (4,7) or one seed (7,)")
+    if "," not in text and numbers[0] > _MOST_SEEDS:
+        raise SelectionError(f"--seeds {text} is a count, of at most {_MOST_SEEDS}; for the one seed write '{text},'")
     seeds = tuple(numbers) if "," in text else tuple(range(numbers[0]))
     if not seeds or len(set(seeds)) != len(seeds):
         raise SelectionError(f"--seeds {text!r} gives no seed, or one twice")
@@ -160,8 +163,8 @@ class Recipe:
         for name in ("methods", "datasets", "seeds", "metrics"):
             if getattr(self, name) == ():
                 raise RecipeError(f"{name} is empty; a recipe needs at least one")
-        if len(set(self.seeds)) != len(self.seeds):
-            raise RecipeError(f"seeds = {list(self.seeds)} is not allowed; each seed stands once")
+        if len(set(self.seeds)) != len(self.seeds) or max(self.seeds) >= 2**32:
+            raise RecipeError(f"seeds = {list(self.seeds)} is not allowed; each stands once and is below 2^32")
         for name, least in (("samples", 2), ("threads", 1), ("jobs", 1), ("latent_dim", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -214,7 +217,7 @@ def recipe_from(data: Mapping[str, Any]) -> Recipe:
     """A Recipe from the values of a TOML file or of command-line flags. Raises RecipeError or SelectionError."""
     known = [f.name for f in fields(Recipe)]
     values: dict[str, Any] = {}
-    for key, value in data.items():
+    for key, value in ((name.replace("-", "_"), value) for name, value in data.items()):
         if key not in known:
             raise RecipeError(str(unknown_name("recipe key", key, known)))
         if key in _WHOLE_NUMBERS and (not isinstance(value, int) or isinstance(value, bool)):

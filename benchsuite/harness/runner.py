@@ -15,7 +15,14 @@ import numpy as np
 import torch
 
 from benchsuite.contracts import Cell, Dataset, DataSpec, Method, MetricRow, Model, PhaseRow, Record, Status
-from benchsuite.errors import BenchsuiteError, DataMissingError, DivergedError, NotApplicableError, PluginError
+from benchsuite.errors import (
+    BenchsuiteError,
+    DataMissingError,
+    DivergedError,
+    NotApplicableError,
+    PluginError,
+    is_out_of_memory,
+)
 from benchsuite.harness.binding import bind_metric, make
 from benchsuite.harness.environment import cache_folder, environment_key
 from benchsuite.harness.evaluation import Evaluation, broken_metric, check_output
@@ -29,9 +36,8 @@ from benchsuite.kit.samples import Samples
 from benchsuite.kit.timing import Timings
 from benchsuite.kit.training import Run
 
-_CHECKPOINT_SECONDS = float(os.environ.get("BENCHSUITE_CHECKPOINT_SECONDS", "30"))
+_CHECKPOINT_SECONDS = float(os.environ.get("BENCHSUITE_CHECKPOINT_SECONDS", "10"))
 _BUSY_SHARE = 0.8  # of one processor, below which a cell had to wait for others
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory")
 
 
 @dataclass(frozen=True)
@@ -275,7 +281,7 @@ def _status_of(error: BaseException) -> Status:
         return "skipped"
     if isinstance(error, DivergedError):
         return "diverged"
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(s in _text_of(error) for s in _OUT_OF_MEMORY):
+    if is_out_of_memory(error, _text_of(error)):
         return "oom"
     return "error"
 

@@ -73,12 +73,12 @@ class RunStore:
 
     def create(self) -> None:
         """Make the folder. Raises StoreError where it cannot be written, or holds something else."""
+        if self.path.exists() and not self.path.is_dir():
+            raise StoreError(f"{self.path} is a file, not a folder; choose another with --out")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            foreign = not (self.path / "run.json").exists() and any(
-                not p.name.startswith(".") and p.name not in ("cells", "events.jsonl") for p in self.path.iterdir()
-            )
-            if foreign:
+            names = {p.name for p in self.path.iterdir() if not p.name.startswith(".")}
+            if names and not names & {"run.json", "cells"}:
                 raise StoreError(f"{self.path} holds something else than a run; choose another folder with --out")
             (self.path / "cells").mkdir(exist_ok=True)
             probe = self.path / ".writable"
@@ -138,12 +138,19 @@ class RunStore:
 
     def records(self) -> list[Record]:
         """The records of the current plan's cells, in its order, with the metrics that it asked for."""
+        found = [(self.record(cell["key"]), tuple(cell["metrics"])) for cell in self._planned()]
+        return [seen_by(record, replace(record.cell, metrics=metrics)) for record, metrics in found if record]
+
+    def missing(self) -> list[dict[str, Any]]:
+        """The current plan's cells that have no record that can be read: ``key``, ``method``, ``dataset``, ``seed``."""
+        return [cell for cell in self._planned() if self.record(cell["key"]) is None]
+
+    def _planned(self) -> list[dict[str, Any]]:
         try:
-            plan = {cell["key"]: tuple(cell["metrics"]) for cell in self.read_run()["cells"]}
+            names = ("key", "method", "dataset", "seed", "metrics")
+            return [{name: cell[name] for name in names} for cell in self.read_run()["cells"]]
         except (KeyError, TypeError):
             raise StoreError(f"{self.path / 'run.json'} is not of this version; run its command again") from None
-        found = [(self.record(key), metrics) for key, metrics in plan.items()]
-        return [seen_by(record, replace(record.cell, metrics=metrics)) for record, metrics in found if record]
 
     def write_tables(self, records: Sequence[Record]) -> None:
         """Derive results.csv and timings.csv from ``records``."""
@@ -188,7 +195,7 @@ def _unscored(record: Record, selection: str) -> MetricRow:
 
 
 def timing_rows(run: str, records: Iterable[Record]) -> Iterator[dict[str, Any]]:
-    """The rows of timings.csv; a cell that was cut off has a row ``cell`` without seconds."""
+    """The rows of timings.csv; a cell whose phases are not known has one row ``cell``."""
     for record in records:
         common = {
             "run": run,

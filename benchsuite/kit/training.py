@@ -119,7 +119,7 @@ class Run:
                     self._finish(name, state, epoch)
                     return
                 self.fraction = (epoch * len(sizes) + number) / (epochs * len(sizes))
-                self._progress(f"{name} epoch {epoch + 1}/{epochs}")
+                self._progress(f"{self._scope} epoch {epoch + 1}/{epochs}".strip())
                 index = rows_of_batches[number].to(data.device)
                 labels = None if data.labels is None else data.labels[index].to(self.device)
                 yield Batch(data[index].to(self.device), index.to(self.device), labels)
@@ -228,7 +228,7 @@ class Run:
     def _raise_if_diverged(self) -> None:
         for name, value in self._pending:
             if not math.isfinite(float(value)):
-                raise DivergedError(f"{name} became {float(value)} in the {_WINDOW} batches before {self.steps}")
+                raise DivergedError(f"{name} became {float(value)} by batch {self.steps}, at most {_WINDOW} earlier")
 
     def _progress(self, text: str) -> None:
         now = time.monotonic()

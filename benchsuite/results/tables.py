@@ -29,7 +29,7 @@ def make_report(store: RunStore, records: Sequence[Record]) -> Report:
         timings=timings,
         comparison=comparison(results),
         timing=timing(timings),
-        failures=failures(results),
+        failures=pd.concat([failures(results), _missing(store, records)], ignore_index=True),
         provenance=_provenance(store, records),
     )
 
@@ -134,6 +134,19 @@ def failures(results: pd.DataFrame) -> pd.DataFrame:
     rows = [
         dict(zip(keys, key, strict=True)) | {"seeds": _joined(group["seed"]), "metrics": _metrics_without(group, asked)}
         for key, group in missing.groupby(keys, sort=False)
+    ]
+    return pd.DataFrame(rows, columns=["method", "dataset", "seeds", "metrics", "status", "reason"])
+
+
+def _missing(store: RunStore, records: Sequence[Record]) -> pd.DataFrame:
+    """A row for each cell of the plan without a record, so that a report of half a run says so."""
+    reason = "not run yet, cut off, or its record cannot be read; the run's command goes on"
+    known = {record.cell.key for record in records}
+    rows = [
+        {"method": cell["method"], "dataset": cell["dataset"], "seeds": str(cell["seed"])}
+        | {"metrics": "all", "status": "missing", "reason": reason}
+        for cell in store.missing()
+        if cell["key"] not in known
     ]
     return pd.DataFrame(rows, columns=["method", "dataset", "seeds", "metrics", "status", "reason"])
 
