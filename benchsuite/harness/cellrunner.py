@@ -86,6 +86,8 @@ class CellRunner:
             status, reason = "killed", "the process that cells are forked from was killed, and this cell with it"
         else:
             status, reason = describe_exit(ending.code)
+            if status == "killed" and self.memory_limit is not None:  # native code may crash when it is refused memory
+                reason += f"; its memory was limited to {self.memory_limit / 2**20:.0f} MiB"
         log = store.cell_folder(cell.key) / "log.txt"
         return Record(cell, status, reason, traceback=_tail(log), contended=self.shared_device, attempts=attempts)
 
