@@ -1,8 +1,8 @@
 """Makes ``digits_classifier.safetensors``: run ``python -m benchsuite_plugins.features.train_digits_classifier``.
 
-AdamW with a one-cycle schedule for 12 epochs on the 1740 training digits, shifted by up to one pixel. With a sixth of them
-held out, a peak rate of 5e-3 knew 99.1% (four seeds) and 1e-2 knew 99.6%; under the latter an untrained generator is 10
-times as far away as PCA and not 15, the order of the methods being the same. Prints the
+AdamW with a one-cycle schedule for 12 epochs on the 1740 training digits, shifted by up to one pixel. With a sixth of
+them held out, a peak rate of 5e-3 knew 99.1% (four seeds) and 1e-2 knew 99.6%; under the latter an untrained generator
+is 10 times as far away as PCA and not 15, the order of the methods being the same. Prints the
 accuracy on the 57 test digits and the checksum to put into ``classifier.py``. ``--seed`` and ``--out`` make another
 classifier, for asking how much a score depends on this one.
 """
