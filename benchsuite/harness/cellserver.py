@@ -26,6 +26,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+from benchsuite.harness.server import kill_group
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -87,7 +89,7 @@ def serve() -> None:
         return  # the driver is gone
     finally:
         for process in running.values():
-            _kill(process)
+            kill_group(process)
 
 
 def _obey(
@@ -96,7 +98,7 @@ def _obey(
     number = order["number"]
     if "kill" in order:
         if number in running:
-            _kill(running[number])
+            kill_group(running[number])
         return
     parent = os.getpid()
     try:
@@ -118,16 +120,9 @@ def _reap(number: int, running: dict[int, int], selector: selectors.BaseSelector
     selector.unregister(fd)
     os.close(fd)
     process = running.pop(number)
-    _kill(process)  # what the cell started and left behind; before waitpid, so that the number is still its own
+    kill_group(process)  # what the cell started and left behind; before waitpid, so that the number is still its own
     _, status = os.waitpid(process, 0)
     messages.send(event="ended", number=number, code=os.waitstatus_to_exitcode(status))
-
-
-def _kill(process: int) -> None:
-    """Kill a child and everything in its process group."""
-    for kill in (os.killpg, os.kill):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            kill(process, signal.SIGKILL)
 
 
 def _die_with(parent: int) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import queue
-import signal
 import subprocess
 import threading
 import time
@@ -124,7 +122,7 @@ class _Server:
             self._gone = True
             inboxes, self._inboxes = self._inboxes, {}
         for process in self._children.values():
-            _kill_group(process)
+            server.kill_group(process)
         for inbox in inboxes.values():
             inbox.put({"event": "lost"})
         self._ready.set()  # whoever waits for the start finds it gone
@@ -214,7 +212,7 @@ class Spawner:
 
         def expire() -> None:
             expired.set()
-            _kill_group(process.pid)
+            server.kill_group(process.pid)
 
         timer = threading.Timer(timeout or 0, expire)
         try:
@@ -238,14 +236,7 @@ class Spawner:
         with self._lock:
             self._stopped = True
             for process in self._running:
-                _kill_group(process.pid)
-
-
-def _kill_group(process: int) -> None:
-    """Kill a process that leads a group, and the group."""
-    for kill in (getattr(os, "killpg", os.kill), os.kill):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            kill(process, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+                server.kill_group(process.pid)
 
 
 def best_isolation() -> Isolation:

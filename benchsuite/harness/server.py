@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -27,6 +29,13 @@ def can_fork() -> bool:
 def environment() -> dict[str, str]:
     """This process's, with one thread for libraries that would start theirs when the server imports them."""
     return {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+
+
+def kill_group(process: int) -> None:
+    """Kill a process that leads a group, and the group; nothing where both are gone."""
+    for kill in (getattr(os, "killpg", os.kill), os.kill):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(process, getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def start_early() -> None:

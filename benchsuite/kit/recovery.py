@@ -44,21 +44,14 @@ def recover(
     restarts, rows = starts.shape[0], max(1, _CHUNK // starts.shape[0])
     codes, errors = [], []
     for first in range(0, len(x), rows):
-        part = starts[:, first : first + rows]
-        target = x[first : first + rows]
-        z = _descend(
-            decode,
-            target.repeat(restarts, *[1] * (x.ndim - 1)),
-            part.flatten(0, 1),
-            steps,
-            learning_rate,
-            project,
-        )
+        start = starts[:, first : first + rows].flatten(0, 1)
+        target = x[first : first + rows].repeat(restarts, *[1] * (x.ndim - 1))
+        z = _descend(decode, target, start, steps, learning_rate, project)
         with torch.no_grad():
-            error = squared_error(decode(z), target.repeat(restarts, *[1] * (x.ndim - 1)))
+            error = squared_error(decode(z), target)
         error, z = error.view(restarts, -1), z.view(restarts, -1, z.shape[1])
         best = error.nan_to_num(nan=torch.inf).argmin(0)  # argmin alone would choose NaN
-        columns = torch.arange(len(target), device=z.device)
+        columns = torch.arange(len(best), device=z.device)
         codes.append(z[best, columns])
         errors.append(error[best, columns])
     return Recovered(torch.cat(codes), torch.cat(errors))
