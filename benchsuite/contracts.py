@@ -6,12 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
 
-from benchsuite.parameters import check_fields
+from benchsuite.errors import NotApplicableError
+from benchsuite.parameters import check_fields, convert
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,9 +41,21 @@ class DataSpec:
 
 
 class _Parameterised:
-    """A frozen dataclass whose fields are hyper-parameters, checked against their annotations when it is made."""
+    """A frozen dataclass whose fields are hyper-parameters, checked against their annotations when it is made.
+
+    ``presets`` are named sets of values for them: ``dcgan[preset=tutorial,epochs=1]``, or ``DCGAN.preset("tutorial")``.
+    """
 
     name: ClassVar[str]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    @classmethod
+    def preset(cls, preset: str, **given: Any) -> Self:
+        """The instance that ``name[preset=...]`` selects; ``given`` parameters win over the preset's.
+
+        Raises UnknownNameError and ParameterError.
+        """
+        return cls(**convert(cls.name, cls, {**given, "preset": preset}))
 
     def __post_init__(self) -> None:
         check_fields(getattr(self, "name", type(self).__name__), self)
@@ -76,7 +89,9 @@ class Model(nn.Module, ABC):
     - ``codes``: (n_train, latent_dim), those of the training rows in order, counted apart from the parameters;
     - ``prior``: an object with ``sample(n, generator)``, and where known ``std``, ``low``, ``high``, ``log_prob``;
     - ``project(z) -> z``: the nearest codes that the model allows;
-    - ``copied_rows``: (m,) training rows that ``sample`` copies; distances leave them out of their reference.
+    - ``copied_rows``: (m,) training rows that ``sample`` copies; distances leave them out of their reference;
+    - ``posterior_sample(x, generator)``: for each row of x (N, *shape) one draw from q(z | x), (N, latent_dim);
+    - ``pictures()``: images in [0, 1] by name, (n, *shape), eight a row, that are kept as NAME.png beside samples.png.
     """
 
     @abstractmethod
@@ -96,6 +111,10 @@ class Dataset(_Parameterised, ABC):
     @abstractmethod
     def load(self, split: Split, cache: Path) -> Samples:
         """One split. Raises DataMissingError where ``prepare`` has to come first."""
+
+    def truth(self) -> object:
+        """The law that the data were drawn from, see benchsuite.kit.laws. Raises NotApplicableError if unknown."""
+        raise NotApplicableError(f"the law of dataset '{self.name}' is not known")
 
 
 class FeatureExtractor(_Parameterised, ABC):
@@ -119,7 +138,7 @@ class Metric:
     """A score: a plain function of artefacts, which it names by its positional parameters, as pytest fixtures do.
 
     Artefacts: real, train, labels, generated, reconstructed, reconstructed_train, codes, codes_train,
-    real_features, generated_features, model, spec, generator. Keyword-only parameters with defaults are the
+    real_features, generated_features, model, spec, truth, generator. Keyword-only parameters with defaults are the
     metric's own and can be selected (``fd[features=classifier]``). ``compute`` returns a number, or a mapping of
     numbers that gives rows named ``metric.key``. ``version`` goes up when the same model would score otherwise.
     """

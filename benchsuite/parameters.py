@@ -19,18 +19,21 @@ from benchsuite.errors import ParameterError, unknown_name
 
 @dataclasses.dataclass(frozen=True)
 class Between:
-    """The range of a number, both ends included unless ``open_low`` says that the lower one is not."""
+    """The range of a number, both ends included unless ``open_low`` or ``open_high`` says that one is not."""
 
     low: float
     high: float = float("inf")
     open_low: bool = False
+    open_high: bool = False
 
     def __contains__(self, value: float) -> bool:
-        return (value > self.low if self.open_low else value >= self.low) and value <= self.high
+        above = value > self.low if self.open_low else value >= self.low
+        return above and (value < self.high if self.open_high else value <= self.high)
 
     def __str__(self) -> str:
         lower = f"{'above' if self.open_low else 'at least'} {self.low:g}"
-        return lower if self.high == float("inf") else f"{lower} and at most {self.high:g}"
+        upper = f"{'below' if self.open_high else 'at most'} {self.high:g}"
+        return lower if self.high == float("inf") else f"{lower} and {upper}"
 
 
 Count = Annotated[int, Between(0)]
@@ -38,6 +41,7 @@ PositiveInt = Annotated[int, Between(1)]
 Positive = Annotated[float, Between(0, open_low=True)]
 NonNegative = Annotated[float, Between(0)]
 Fraction = Annotated[float, Between(0, 1)]
+BelowOne = Annotated[float, Between(0, 1, open_high=True)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,14 +81,27 @@ def _field_default(field: dataclasses.Field[Any]) -> Any:
 def convert(owner_name: str, owner: type | Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """``given`` values, text or typed, as the types that ``owner`` declares.
 
+    ``preset=NAME`` stands for the values that ``owner.presets`` has under that name; what is given beside it wins.
     Raises UnknownNameError for a name that ``owner`` does not declare and ParameterError for a value that its
     type or range does not allow.
     """
     known = parameters_of(owner)
+    given = _with_preset(owner_name, getattr(owner, "presets", {}), given)
     for name in given:
         if name not in known:
             raise unknown_name(f"{owner_name} parameter", name, known)
     return {name: _convert(owner_name, known[name], value) for name, value in given.items()}
+
+
+def _with_preset(
+    owner_name: str, presets: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    if "preset" not in given or not presets:
+        return given
+    name = given["preset"]
+    if name not in presets:
+        raise unknown_name(f"{owner_name} preset", str(name), presets)
+    return {**presets[name], **{key: value for key, value in given.items() if key != "preset"}}
 
 
 def check_fields(owner_name: str, instance: Any) -> None:

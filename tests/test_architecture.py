@@ -17,9 +17,10 @@ FLOORS = [
     ["parameters"],
     ["contracts", "hookspecs"],
     ["kit.files", "kit.samples", "kit.timing", "kit.losses", "kit.priors", "kit.similarity", "kit.text"]
-    + ["kit.optimisers", "kit.nets"],
+    + ["kit.adversarial", "kit.laws", "kit.optimisers", "kit.nets"],
     ["kit.checkpoints", "kit.curves", "kit.moments", "kit.models", "kit.recovery", "kit.features"],
     ["kit.training"],
+    ["kit.gan", "kit.bidirectional"],
     ["harness.recipe", "harness.registry", "harness.identity", "harness.server", "harness.pictures"],
     ["harness.environment", "harness.binding", "harness.store"],
     ["harness.plan", "harness.evaluation"],

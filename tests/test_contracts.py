@@ -22,7 +22,7 @@ from benchsuite.parameters import parameters_of
 
 REGISTRY = load_registry()
 METHODS = REGISTRY.names("methods")
-SHAPES = [(1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32)]
+SHAPES = [(channels, size, size) for size in (8, 16, 28, 32, 64, 128) for channels in (1, 3)]
 ROWS = 33  # an odd last batch of one at batch_size=16
 
 
@@ -37,6 +37,11 @@ def quick(name: str) -> Method:
 def pictures(shape: tuple[int, ...], rows: int = ROWS) -> Samples:
     generator = torch.Generator().manual_seed(5)
     return Samples(torch.randint(256, (rows, *shape), generator=generator).to(torch.uint8))
+
+
+def data(shape: tuple[int, ...], rows: int = ROWS) -> Samples:
+    """Images or vectors, by the length of ``shape``."""
+    return pictures(shape, rows) if len(shape) == 3 else Samples(torch.randn(rows, *shape))
 
 
 def fitted(name: str, train: Samples, seed: int = 0, **run: Any) -> tuple[Model, DataSpec]:
@@ -57,11 +62,19 @@ def draw(model: Model, n: int = 5, seed: int = 1) -> Tensor:
 @pytest.mark.parametrize("shape", [*SHAPES, (6,)], ids=str)
 @pytest.mark.parametrize("name", METHODS)
 def test_samples_have_the_shape_and_range_of_the_data(name: str, shape: tuple[int, ...]) -> None:
-    train = pictures(shape) if len(shape) == 3 else Samples(torch.randn(ROWS, *shape))
-    model, spec = fitted(name, train)
+    model, spec = fitted(name, data(shape, rows=18))
     dataset: Dataset = REGISTRY.get("datasets", "digits")()
     for n in (1, 5):
         check_output(name, f"sample({n})", draw(model, n), n, spec, dataset)
+
+
+@pytest.mark.parametrize("rows", [3, 16, 31, 33], ids=lambda n: f"{n} rows")
+@pytest.mark.parametrize("shape", [(1, 8, 8), (6,)], ids=str)
+@pytest.mark.parametrize("name", METHODS)
+def test_any_number_of_rows_will_do(name: str, shape: tuple[int, ...], rows: int) -> None:
+    """Fewer than a batch of 16, just one, an odd last batch, and a last batch of one."""
+    model, _ = fitted(name, data(shape, rows))
+    assert bool(draw(model).isfinite().all())
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -194,7 +194,7 @@ def test_a_row_does_not_change_another_in_evaluation() -> None:
 
 
 def test_an_mlp_has_two_hidden_layers() -> None:
-    net = MLP(3, 2, 8)
+    net = MLP(3, 2, [8, 8])
     assert [type(m).__name__ for m in net] == ["Linear", "Tanh", "Linear", "Tanh", "Linear"]
     assert parameter_count(net) == 3 * 8 + 8 + 8 * 8 + 8 + 8 * 2 + 2
 
@@ -208,7 +208,7 @@ def gradients(net: nn.Module, x: Tensor) -> tuple[Tensor, list[Tensor | None]]:
 
 
 def test_a_frozen_net_passes_gradients_on_and_takes_none() -> None:
-    net, x = MLP(3, 2, 4), torch.randn(5, 3)
+    net, x = MLP(3, 2, [4, 4]), torch.randn(5, 3)
     expected, _ = gradients(net, x)
     with frozen(net):
         passed, own = gradients(net, x)
@@ -218,7 +218,7 @@ def test_a_frozen_net_passes_gradients_on_and_takes_none() -> None:
 
 
 def test_freezing_restores_every_flag_after_an_error_too() -> None:
-    net = MLP(3, 2, 4)
+    net = MLP(3, 2, [4, 4])
     net[0].weight.requires_grad_(False)
     before = [p.requires_grad for p in net.parameters()]
     with pytest.raises(ValueError, match="inside"), frozen(net), frozen(net):

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from benchsuite.errors import ContractError, DivergedError
 from benchsuite.kit import training
+from benchsuite.kit.adversarial import LOSSES
 from benchsuite.kit.checkpoints import Checkpoint
-from benchsuite.kit.losses import discriminator_loss, generator_loss
 from benchsuite.kit.nets import MLP, discriminator, frozen, generator
 from benchsuite.kit.optimisers import RowAdam
 from benchsuite.kit.samples import Samples
@@ -96,11 +96,11 @@ def fit(run: Run, in_the_middle: Callable[[Run], object] = lambda run: None) -> 
             + np.random.standard_normal()
         )
         fake = net(z.float())
-        loss = discriminator_loss(critic(batch.x * 2 - 1), critic(fake.detach()))
+        loss = LOSSES["non_saturating"].discriminator(critic(batch.x * 2 - 1), critic(fake.detach()))
         run.step(critic_adam, loss, name="critic")
         in_the_middle(run)
         with frozen(critic):
-            loss = generator_loss("non_saturating", critic(fake))
+            loss = LOSSES["non_saturating"].generator(critic(fake)).mean()
         run.step(net_adam, loss, name="net")
         average.lerp_(fake.detach().mean(0), 0.1)
 
@@ -114,7 +114,7 @@ def fit(run: Run, in_the_middle: Callable[[Run], object] = lambda run: None) -> 
         assert z.grad is not None
         codes[batch.index] -= 0.1 * row_adam.direction(batch.index, z.grad)
 
-    encoder, spread = MLP(64, 4, 8), torch.zeros(1)
+    encoder, spread = MLP(64, 4, [8, 8]), torch.zeros(1)
     adam = torch.optim.Adam(encoder.parameters())
 
     def learn(epochs: int) -> None:

@@ -33,6 +33,7 @@ ARTEFACTS = (
     "generated_features",
     "model",
     "spec",
+    "truth",
     "generator",
 )
 

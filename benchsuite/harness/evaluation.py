@@ -72,6 +72,7 @@ class Evaluation:
             "codes_train": self._codes_train,
             "model": lambda: self.model,
             "spec": lambda: self.spec,
+            "truth": lambda: self.dataset.truth(),
         }
 
     def score(self, bound: BoundMetric) -> list[MetricRow]:

@@ -203,6 +203,8 @@ class _Work:
             rows += self._score(evaluation, text, known)
         if spec.kind == "image":
             write_sheet(evaluation.picture(64), self.folder / "samples.png")
+            for name, images in getattr(model, "pictures", dict)().items():
+                write_sheet(images, self.folder / f"{name}.png")
         record = self._record("ok", "")
         codes = getattr(model, "codes", None)
         in_parameters = isinstance(codes, torch.nn.Parameter)

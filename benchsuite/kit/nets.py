@@ -5,61 +5,90 @@ the data, so that methods which share them differ only where they mean to.
 
 Source: Radford, Metz, Chintala, Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
 Networks (2015); layer order and initialisation as in the PyTorch DCGAN tutorial. Changed: the number of stride-2
-layers follows from the image size.
+layers follows from the image size unless it is given.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from benchsuite.errors import NotApplicableError
+from benchsuite.errors import NotApplicableError, ParameterError
 
+Norm = Literal["batch", "layer", "none"]
+Activation = Literal["tanh", "softplus", "relu"]
+_ACTIVATIONS: dict[Activation, type[nn.Module]] = {"tanh": nn.Tanh, "softplus": nn.Softplus, "relu": nn.ReLU}
 _SMALLEST = 8
 
 
-def generator(shape: tuple[int, ...], latent_dim: int, width: int) -> nn.Module:
-    """(N, latent_dim) -> (N, *shape): a DCGAN generator for images, an MLP for vectors."""
+def generator(
+    shape: tuple[int, ...], latent_dim: int, width: int, *, depth: int | None = None, kernel_size: int = 4
+) -> nn.Module:
+    """(N, latent_dim) -> (N, *shape): a DCGAN generator for images, an MLP for vectors.
+
+    ``depth`` counts the stride-2 layers (by default as many as lead to a grid of 4 to 8 px) or the MLP's hidden layers
+    (by default 2). Raises ParameterError for more stride-2 layers than the images have room for.
+    """
     if len(shape) == 1:
-        return MLP(latent_dim, shape[0], width)
-    return ConvGenerator(shape, latent_dim, width)
+        return MLP(latent_dim, shape[0], [width] * (depth or 2))
+    return ConvGenerator(shape, latent_dim, width, depth=depth, kernel_size=kernel_size)
 
 
-def discriminator(shape: tuple[int, ...], width: int) -> nn.Module:
-    """(N, *shape) -> (N,) logits, high for data: a DCGAN discriminator for images, an MLP for vectors."""
-    net = MLP(shape[0], 1, width) if len(shape) == 1 else ConvEncoder(shape, 1, width)
+def discriminator(
+    shape: tuple[int, ...],
+    width: int,
+    *,
+    depth: int | None = None,
+    kernel_size: int = 4,
+    norm: Norm = "batch",
+    channels: Sequence[int] | None = None,
+) -> nn.Module:
+    """(N, *shape) -> (N,), high for data: a DCGAN discriminator for images, an MLP for vectors.
+
+    ``channels`` are those of each stride-2 or hidden layer, in place of ``width`` and ``depth``.
+    """
+    if len(shape) == 1:
+        net: nn.Module = MLP(shape[0], 1, channels or [width] * (depth or 2))
+    else:
+        net = ConvEncoder(shape, 1, width, depth=depth, kernel_size=kernel_size, norm=norm, channels=channels)
     return nn.Sequential(net, nn.Flatten(0))
 
 
 def encoder(shape: tuple[int, ...], out_dim: int, width: int) -> nn.Module:
     """(N, *shape) -> (N, out_dim): the discriminator's body with another last layer."""
-    return MLP(shape[0], out_dim, width) if len(shape) == 1 else ConvEncoder(shape, out_dim, width)
+    return MLP(shape[0], out_dim, [width] * 2) if len(shape) == 1 else ConvEncoder(shape, out_dim, width)
 
 
 class ConvGenerator(nn.Module):
     """(N, latent_dim) -> (N, C, H, W) in [-1, 1].
 
-    One layer makes a grid of 4 to 8 px, transposed convolutions of stride 2 double it until the image is covered,
-    halving the channels down to ``width``; sizes that are no multiple are cut from the middle.
+    One layer makes a grid, by default of 4 to 8 px; ``depth`` transposed convolutions of stride 2 double it until the
+    image is covered, halving the channels down to ``width``; sizes that are no multiple are cut from the middle.
     """
 
-    def __init__(self, shape: tuple[int, ...], latent_dim: int, width: int) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], latent_dim: int, width: int, *, depth: int | None = None, kernel_size: int = 4
+    ) -> None:
         super().__init__()
         channels, height, size = shape
-        doublings = _doublings(shape)
+        doublings = _stride_2_layers(shape, depth)
         grid = (math.ceil(height / 2**doublings), math.ceil(size / 2**doublings))
         features = width * 2 ** (doublings - 1)
+        # Padding and output padding under which a stride of 2 exactly doubles.
+        doubling = (kernel_size, 2, (kernel_size - 1) // 2, kernel_size % 2)
         layers: list[nn.Module] = [nn.ConvTranspose2d(latent_dim, features, grid, bias=False)]
         for _ in range(doublings - 1):
             layers += [nn.BatchNorm2d(features), nn.ReLU(inplace=True)]
-            layers += [nn.ConvTranspose2d(features, features // 2, 4, 2, 1, bias=False)]
+            layers += [nn.ConvTranspose2d(features, features // 2, *doubling, bias=False)]
             features //= 2
         layers += [nn.BatchNorm2d(features), nn.ReLU(inplace=True)]
-        layers += [nn.ConvTranspose2d(features, channels, 4, 2, 1, bias=False), nn.Tanh()]
+        layers += [nn.ConvTranspose2d(features, channels, *doubling, bias=False), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.top = (grid[0] * 2**doublings - height) // 2
         self.left = (grid[1] * 2**doublings - size) // 2
@@ -74,21 +103,30 @@ class ConvGenerator(nn.Module):
 class ConvEncoder(nn.Module):
     """(N, C, H, W) in [-1, 1] -> (N, out_dim): stride-2 convolutions, then one over the whole grid that is left."""
 
-    def __init__(self, shape: tuple[int, ...], out_dim: int, width: int) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        out_dim: int,
+        width: int,
+        *,
+        depth: int | None = None,
+        kernel_size: int = 4,
+        norm: Norm = "batch",
+        channels: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
-        channels, height, size = shape
-        halvings = _doublings(shape)
+        halvings = _stride_2_layers(shape, len(channels) if channels else depth)
+        widths = channels or [width * 2**layer for layer in range(halvings)]
+        halving = (kernel_size, 2, (kernel_size - 1) // 2)
         layers: list[nn.Module] = [
-            nn.Conv2d(channels, width, 4, 2, 1, bias=False),
+            nn.Conv2d(shape[0], widths[0], *halving, bias=False),
             nn.LeakyReLU(0.2, inplace=True),
         ]
-        features = width
-        for _ in range(halvings - 1):
-            layers += [nn.Conv2d(features, features * 2, 4, 2, 1, bias=False)]
-            layers += [nn.BatchNorm2d(features * 2), nn.LeakyReLU(0.2, inplace=True)]
-            features *= 2
-        grid = (height // 2**halvings, size // 2**halvings)
-        layers += [nn.Conv2d(features, out_dim, grid, bias=False), nn.Flatten()]
+        for before, features in itertools.pairwise(widths):
+            layers += [nn.Conv2d(before, features, *halving, bias=False), *_normalisation(norm, features)]
+            layers += [nn.LeakyReLU(0.2, inplace=True)]
+        height, size = (_after_halvings(side, halvings, kernel_size) for side in shape[1:])
+        layers += [nn.Conv2d(widths[-1], out_dim, (height, size), bias=False), nn.Flatten()]
         self.layers = nn.Sequential(*layers)
         initialise(self)
 
@@ -98,11 +136,53 @@ class ConvEncoder(nn.Module):
 
 
 class MLP(nn.Sequential):
-    """(N, in_dim) -> (N, out_dim) through two hidden layers of ``width`` tanh units."""
+    """(N, in_dim) -> (N, out_dim) through fully connected layers of the sizes ``hidden``, with one activation."""
 
-    def __init__(self, in_dim: int, out_dim: int, width: int) -> None:
-        hidden = [nn.Linear(in_dim, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh()]
-        super().__init__(*hidden, nn.Linear(width, out_dim))
+    def __init__(self, in_dim: int, out_dim: int, hidden: Sequence[int], activation: Activation = "tanh") -> None:
+        layers: list[nn.Module] = []
+        for size in hidden:
+            layers += [nn.Linear(in_dim, size), _ACTIVATIONS[activation]()]
+            in_dim = size
+        super().__init__(*layers, nn.Linear(in_dim, out_dim))
+
+
+class Affine(nn.Module):
+    """(N, d) -> (N, d): mean + scale z, each coordinate by itself. Starts as the identity."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(dim))
+        self.scale = nn.Parameter(torch.ones(dim))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.mean + self.scale * z
+
+
+class PairNet(nn.Module):
+    """Data x (N, *shape) and a vector v (N, vector_dim) -> (N, out_dim).
+
+    An MLP of both; images pass through stride-2 convolutions to ``hidden[0]`` features first.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        vector_dim: int,
+        out_dim: int,
+        *,
+        width: int,
+        hidden: Sequence[int],
+        activation: Activation = "tanh",
+        norm: Norm = "batch",
+    ) -> None:
+        super().__init__()
+        images = len(shape) == 3
+        self.body = ConvEncoder(shape, hidden[0], width, norm=norm) if images else nn.Identity()
+        self.head = MLP((hidden[0] if images else shape[0]) + vector_dim, out_dim, hidden, activation)
+
+    def forward(self, x: Tensor, v: Tensor) -> Tensor:
+        out: Tensor = self.head(torch.cat([self.body(x), v], dim=1))
+        return out
 
 
 def initialise(net: nn.Module) -> None:
@@ -133,9 +213,27 @@ def parameter_count(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters())
 
 
-def _doublings(shape: tuple[int, ...]) -> int:
-    """How many stride-2 layers lead from a grid of 4 to 8 px to images of this shape."""
+def _stride_2_layers(shape: tuple[int, ...], depth: int | None) -> int:
+    """``depth``, by default what leads from a grid of 4 to 8 px to images of this shape."""
     smaller = min(shape[1:])
     if smaller < _SMALLEST:
         raise NotApplicableError(f"convolutional networks need images of at least {_SMALLEST} px; got {shape}")
-    return int(torch.tensor(smaller / 4).log2())
+    most = smaller.bit_length() - 1
+    if depth is not None and depth > most:
+        raise ParameterError(f"{depth} stride-2 layers are not allowed; images of {shape} have room for at most {most}")
+    return depth or most - 2
+
+
+def _after_halvings(side: int, halvings: int, kernel_size: int) -> int:
+    """What stride-2 convolutions leave of a side: even kernels round its half down, odd ones up."""
+    divisor: int = 2**halvings
+    return -(-side // divisor) if kernel_size % 2 else side // divisor
+
+
+def _normalisation(norm: Norm, features: int) -> list[nn.Module]:
+    layers: dict[Norm, list[nn.Module]] = {
+        "batch": [nn.BatchNorm2d(features)],
+        "layer": [nn.GroupNorm(1, features)],
+        "none": [],
+    }
+    return layers[norm]

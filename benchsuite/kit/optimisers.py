@@ -1,9 +1,37 @@
-"""Optimisers of codes: one row per sample, of which a batch touches only its own."""
+"""Optimisers: torch's by name, and one for codes, of which a batch touches only its own rows."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
+
+OptimiserName = Literal["adam", "rmsprop", "sgd"]
+
+
+def make_optimiser(
+    name: OptimiserName,
+    parameters: Iterable[Tensor],
+    learning_rate: float,
+    *,
+    beta1: float = 0.9,
+    epsilon: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> torch.optim.Optimizer:
+    """torch's optimiser ``name``; ``beta1`` is Adam's first moment, ``epsilon`` Adam's and RMSProp's.
+
+    ``weight_decay`` adds that multiple of each parameter to its gradient, as torch does.
+    """
+    if name == "sgd":
+        return torch.optim.SGD(parameters, lr=learning_rate, weight_decay=weight_decay)
+    if name == "rmsprop":
+        return torch.optim.RMSprop(parameters, lr=learning_rate, eps=epsilon, weight_decay=weight_decay)
+    betas = (beta1, 0.999)
+    return torch.optim.Adam(
+        parameters, lr=learning_rate, betas=betas, eps=epsilon, weight_decay=weight_decay, fused=True
+    )
 
 
 class RowAdam(nn.Module):

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+PriorName = Literal["normal", "uniform"]
 
 
 class NormalPrior(nn.Module):
@@ -53,6 +58,11 @@ class UniformPrior(nn.Module):
         inside = ((z >= self.low) & (z <= self.high)).all(1)
         volume = (self.high - self.low).log().sum()
         return torch.where(inside, -volume, torch.full_like(volume, -torch.inf))
+
+
+PRIORS: Mapping[PriorName, type[NormalPrior | UniformPrior]] = MappingProxyType(
+    {"normal": NormalPrior, "uniform": UniformPrior}
+)
 
 
 class GaussianPrior(nn.Module):

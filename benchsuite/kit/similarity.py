@@ -1,4 +1,4 @@
-"""How alike two images are: pSNR and SSIM, per image."""
+"""How alike two images are: pSNR and SSIM, per image; and how smooth one is."""
 
 from __future__ import annotations
 
@@ -49,3 +49,11 @@ def ssim(x: Tensor, y: Tensor, peak: float = 1.0) -> Tensor:
     similarity = (2 * mean_x * mean_y + c1) * (2 * cov + c2)
     similarity = similarity / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
     return similarity.flatten(1).mean(1)
+
+
+def total_variation(x: Tensor) -> Tensor:
+    """The sum of absolute differences between neighbouring pixels of each image, (N, C, H, W) -> (N,).
+
+    Source: Rudin, Osher, Fatemi, Nonlinear Total Variation Based Noise Removal Algorithms (1992); anisotropic.
+    """
+    return x.diff(dim=2).abs().sum((1, 2, 3)) + x.diff(dim=3).abs().sum((1, 2, 3))

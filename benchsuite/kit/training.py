@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,8 @@ from benchsuite.kit.checkpoints import Checkpoint, Stateful
 from benchsuite.kit.curves import Curve
 from benchsuite.kit.samples import Samples
 from benchsuite.kit.timing import Timings
+
+Schedule = Literal["linear", "cosine"]
 
 _WINDOW = 50  # batches between looks at the losses: each look waits for the device
 _PROGRESS_SECONDS = 0.5
@@ -93,16 +95,26 @@ class Run:
         return contextlib.nullcontext()
 
     def batches(
-        self, data: Samples, *, batch_size: int, epochs: int, state: Sequence[Stateful] = ()
+        self,
+        data: Samples,
+        *,
+        batch_size: int,
+        epochs: int,
+        state: Sequence[Stateful] = (),
+        shuffle: Callable[[int], Tensor] | None = None,
     ) -> Iterator[Batch]:
         """``epochs`` passes over ``data`` in seeded random order, ``batch_size`` rows at a time.
 
         ``state`` lists everything that the loop changes (modules, optimisers, generators, tensors): it is what a
         checkpoint holds and what resumption restores, in place, when the first batch is asked for. Checkpoints are
         taken between batches. The last batch of a pass is smaller where the rows do not divide; a single row left
-        over joins the batch before it, since batch norm cannot use it alone.
+        over joins the batch before it, since batch norm cannot use it alone. ``shuffle`` gives, for a number of rows,
+        the order of a pass at its beginning, in place of the seeded one.
         """
         name = self._next_loop()
+        order = torch.empty(len(data) if shuffle else 0, dtype=torch.int64)
+        if shuffle and state:
+            state = (*state, order)  # it was drawn when the pass began and cannot be drawn again
         if self._skipped(name, state):
             return
         started_epoch, started_batch = self._checkpoint.restore_ongoing(name, state, self.device)
@@ -112,7 +124,11 @@ class Run:
         spent_before = self._checkpoint.seconds
         epoch = started_epoch
         for epoch in range(started_epoch, epochs):
-            rows_of_batches = torch.split(self._order(name, epoch, len(data)), sizes)
+            if shuffle is None:
+                order = self._order(name, epoch, len(data))
+            elif epoch != started_epoch or started_batch == 0:
+                order.copy_(shuffle(len(data)))
+            rows_of_batches = torch.split(order, sizes)
             for number in range(started_batch if epoch == started_epoch else 0, len(sizes)):
                 if self._checkpoint.seconds >= self.budget:
                     self._checkpoint.stopped_early = True
@@ -142,15 +158,16 @@ class Run:
         """Put a number on the learning curve; NaN or infinity ends the run as diverged, within 50 batches."""
         self._pending.append((name, value.detach().clone()))  # it may change in place
 
-    def decay(self, optimiser: torch.optim.Optimizer, final: float) -> None:
-        """Set the learning rates for this batch: a line from their first values to ``final`` times those."""
+    def decay(self, optimiser: torch.optim.Optimizer, final: float, schedule: Schedule = "linear") -> None:
+        """Set the learning rates for this batch: from their first values to ``final`` times those."""
         for group in optimiser.param_groups:
             first = group.setdefault("initial_lr", group["lr"])
-            group["lr"] = first * self.decay_factor(final)
+            group["lr"] = first * self.decay_factor(final, schedule)
 
-    def decay_factor(self, final: float) -> float:
-        """Where that line stands now: 1 at the start of the loop, ``final`` at its end."""
-        return 1 - (1 - final) * self.fraction
+    def decay_factor(self, final: float, schedule: Schedule = "linear") -> float:
+        """Where a rate stands now: 1 at the start of the loop, ``final`` at its end, on a line or a half cosine."""
+        done = self.fraction if schedule == "linear" else (1 - math.cos(math.pi * self.fraction)) / 2
+        return 1 - (1 - final) * done
 
     def stage(self, name: str, work: Callable[[], object], state: Sequence[Stateful] = ()) -> None:
         """Call ``work``, or restore the ``state`` that it ended with where an earlier attempt finished it.

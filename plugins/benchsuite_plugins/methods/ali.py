@@ -1,0 +1,64 @@
+"""Adversarially learned inference: encoder and decoder against one discriminator of pairs (x, z), joint-contrastive.
+
+Source: Dumoulin et al., Adversarially Learned Inference (2016), algorithm 1, as in Velasquez Vergara, Generative
+Adversarial Networks (2017), section 4.2, whose L_D has a sign error in its second term (both need a minus).
+Pairs of data and their codes are the discriminator's real side. Any adversarial loss will do; the thesis's is
+``kl``, under which the encoder minimises KL(q(z | x) p(x) || p(x | z) q(z)).
+
+Changed: the decoder of images is deterministic, and learning rates fall linearly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from benchsuite import Method, hookimpl
+from benchsuite.kit.adversarial import LOSSES, LossName
+from benchsuite.kit.bidirectional import Bidirectional, BidirectionalModel
+
+
+@dataclass(frozen=True)
+class ALI(Bidirectional):
+    """Adversarially learned inference."""
+
+    name = "ali"
+    presets = {
+        "posterior": {
+            "latent_dim": 2,
+            "epochs": 62,
+            "batch_size": 256,
+            "discriminator_learning_rate": 5e-3,
+            "discriminator_steps": 3,
+            "hidden": (20, 20, 20),
+            "activation": "tanh",
+            "noise_dim": 3,
+            "likelihood": "exponential",
+            "loss": "kl",
+        },
+    }
+
+    loss: LossName = "non_saturating"
+
+    def discriminator_loss(self, model: BidirectionalModel, x: Tensor) -> Tensor:
+        """Data with codes from q(z | x) are real, codes of the prior with what they decode to fake."""
+        with torch.no_grad():
+            posterior, prior = model.draw_posterior(x), model.draw_prior(len(x))
+            decoded = model.observe(prior)
+        return LOSSES[self.loss].discriminator(model.judge(x, posterior), model.judge(decoded, prior))
+
+    def generator_loss(self, model: BidirectionalModel, x: Tensor) -> Tensor:
+        """The decoder's part and the encoder's."""
+        loss = LOSSES[self.loss]
+        prior = model.draw_prior(len(x))
+        decoders = loss.generator(model.judge(model.observe(prior), prior)).mean()
+        return decoders + loss.encoder(model.judge(x, model.draw_posterior(x))).mean()
+
+
+@hookimpl
+def benchsuite_methods() -> Sequence[type[Method]]:
+    """Provides ``ali``."""
+    return [ALI]
