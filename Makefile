@@ -1,11 +1,14 @@
 # Shorthands; the README shows each as a plain command.
-.PHONY: run test lint speed gpu
+.PHONY: run test slow lint speed gpu
 
 run:
 	benchsuite run --methods pca,vae,dcgan,glo
 
 test:
 	python -m pytest
+
+slow:
+	python -m pytest -m slow
 
 lint:
 	ruff check .

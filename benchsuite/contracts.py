@@ -103,6 +103,7 @@ class Dataset(_Parameterised, ABC):
     """Named data; subclasses are frozen dataclasses whose fields are its options."""
 
     latent_dim: ClassVar[int]
+    kind: ClassVar[Kind] = "image"
     features: ClassVar[str | None] = None  # the extractor of feature metrics where a selection names none
 
     def prepare(self, cache: Path) -> None:
@@ -141,6 +142,7 @@ class Metric:
     real_features, generated_features, model, spec, truth, generator. Keyword-only parameters with defaults are the
     metric's own and can be selected (``fd[features=classifier]``). ``compute`` returns a number, or a mapping of
     numbers that gives rows named ``metric.key``. ``version`` goes up when the same model would score otherwise.
+    ``kind`` says that it is for images or for vectors only, so that it is not chosen unasked for the others.
     """
 
     name: str
@@ -148,6 +150,7 @@ class Metric:
     higher_is_better: bool | None
     unit: str = ""
     version: int = 1
+    kind: Kind | None = None
 
     @property
     def direction(self) -> Literal["max", "min", "none"]:

@@ -43,13 +43,29 @@ def test_help_version_and_usage_errors_import_nothing_heavy(arguments: list[str]
 USAGE = {
     "an unknown command": (["rnu"], "no command named 'rnu'; did you mean 'run'?"),
     "no methods": (["run"], "no methods; name some with --methods pca,glo"),
-    "an unknown method": (["run", "-m", "vea"], "no method named 'vea'; did you mean 'vae'? known: dcgan"),
+    "an unknown method": (["run", "-m", "vea"], "no method named 'vea'; did you mean 'vae'? known: ali"),
     "an unknown parameter": (["run", "-m", "glo[epoch=3]"], "no glo parameter named 'epoch'; did you mean 'epochs'?"),
     "a wrong type": (["run", "-m", "glo[epochs=many]"], "glo: epochs='many' is not allowed; epochs is a whole number"),
     "a value out of range": (
         ["run", "-m", "vae[sigma=0]"],
         "vae: sigma='0' is not allowed; sigma is a number, above 0",
     ),
+    "no codes": (["run", "-m", "dcgan[latent_dim=0]"], "dcgan: latent_dim='0' is not allowed; latent_dim is a whole"),
+    "no codes in a run": (["run", "-m", "avb", "--latent-dim", "0"], "latent_dim"),
+    "no inversion steps": (
+        ["run", "-m", "subproblem_gan[inversion_steps=0]"],
+        "subproblem_gan: inversion_steps='0' is not allowed; inversion_steps is a whole number, at least 1",
+    ),
+    "no regression steps": (["run", "-m", "subproblem_gan[regression_steps=0]"], "regression_steps is a whole number"),
+    "negative epochs": (["run", "-m", "ali[epochs=-1]"], "ali: epochs='-1' is not allowed; epochs is a whole number"),
+    "a beta of one": (["run", "-m", "dcgan[beta1=1]"], "beta1 is a number, at least 0 and below 1"),
+    "an unknown loss": (["run", "-m", "dcgan[loss=js2]"], "loss is one of non_saturating, minimax, kl, reverse_kl, js"),
+    "an unknown preset": (
+        ["run", "-m", "dcgan[preset=tutoral]"],
+        "no dcgan preset named 'tutoral'; did you mean 'tutorial'? known: flexible_priors, lipton, tutorial",
+    ),
+    "a preset where there is none": (["run", "-m", "pca[preset=paper]"], "no pca parameter named 'preset'"),
+    "an interval upside down": (["run", "-m", "gan[start_mean=[4,3]]"], "start_mean"),
     "a value outside a choice": (["run", "-m", "glo[init=random]"], "init is one of pca, gaussian"),
     "an unknown dataset": (["run", "-m", "pca", "-d", "digit"], "no dataset named 'digit'; did you mean 'digits'?"),
     "an unknown metric": (["run", "-m", "pca", "--metrics", "psn"], "no metric named 'psn'; did you mean 'psnr'?"),
@@ -81,6 +97,28 @@ def test_bad_input_is_exit_code_two_and_one_clear_message(case: str, command_lin
     result = command_line(*arguments, check=2)
     assert message in result.stderr
     assert not result.stdout and not (tmp_path / "runs").exists()
+
+
+def test_a_list_of_methods_names_their_presets(command_line: CommandLine) -> None:
+    assert "preset=NAME: tutorial, flexible_priors, lipton" in command_line("list", "methods", check=0).stdout
+    (dcgan,) = (m for m in json.loads(command_line("list", "--json").stdout)["methods"] if m["name"] == "dcgan")
+    assert dcgan["presets"]["tutorial"]["batch_size"] == 128
+
+
+def test_a_preset_is_the_parameters_that_it_stands_for(command_line: CommandLine, tmp_path: Path) -> None:
+    """Its values are in the record, what is given beside it wins, and spelling them out is the same cell."""
+    selections = [
+        "subproblem_gan[preset=hidden_tasks,epochs=0,width=4,keep_inverse_examples=true]@a",
+        "subproblem_gan[latent_dim=100,epochs=0,batch_size=128,beta1=0.5,final_rate=1,width=4,tutorial_draws=true,"
+        "keep_inverse_examples=true]@a",
+    ]
+    command_line("run", "-m", selections[0], "--metrics", "moments", "--out", "out", check=0)
+    (folder,) = (tmp_path / "out" / "cells").iterdir()
+    params = json.loads((folder / "record.json").read_text())["cell"]["params"]
+    assert (params["batch_size"], params["epochs"], "preset" in params) == (128, 0, False)
+    assert (folder / "inverse_examples.png").exists() and (folder / "samples.png").exists()
+    spelt_out = command_line("plan", "-m", selections[1], "--metrics", "moments", "--out", "out", "--json", check=0)
+    assert [cell["action"] for cell in json.loads(spelt_out.stdout)["cells"]] == ["done"]
 
 
 def test_every_command_has_help(command_line: CommandLine) -> None:

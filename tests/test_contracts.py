@@ -180,7 +180,7 @@ def test_a_dataset_gives_two_splits_of_one_shape(name: str, tmp_path: Path) -> N
     dataset: Dataset = REGISTRY.get("datasets", name)()
     train, test = dataset.load("train", tmp_path), dataset.load("test", tmp_path)
     assert train.shape == test.shape and train.kind == test.kind and len(train) > len(test) > 0
-    assert dataset.latent_dim >= 1
+    assert dataset.latent_dim >= 1 and dataset.kind == train.kind
     again = dataset.load("train", tmp_path)
     assert torch.equal(train[:64], again[:64])
     if train.kind == "image":

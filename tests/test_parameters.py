@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchsuite.errors import ParameterError, UnknownNameError
+from benchsuite.harness.registry import load_registry
 from benchsuite.parameters import (
+    BelowOne,
     Between,
     Count,
     Fraction,
@@ -341,3 +343,32 @@ def test_any_value_is_converted_or_refused_and_conversion_settles(annotation: An
         assert "value=" in str(error)
         return
     assert read(annotation, converted) == converted
+
+
+def test_a_range_may_leave_its_upper_end_out() -> None:
+    assert read(BelowOne, "0.999") == 0.999
+    with pytest.raises(ParameterError, match="at least 0 and below 1"):
+        read(BelowOne, "1")
+
+
+class Preset(Glo):
+    """The same with named sets of values."""
+
+    presets = {"paper": {"epochs": 60, "init": "gaussian"}}
+
+
+def test_a_preset_stands_for_its_values_and_what_is_given_wins() -> None:
+    assert convert("glo", Preset, {"preset": "paper"}) == {"epochs": 60, "init": "gaussian"}
+    assert convert("glo", Preset, {"epochs": "3", "preset": "paper"}) == {"epochs": 3, "init": "gaussian"}
+    with pytest.raises(UnknownNameError, match="no glo preset named 'papre'; did you mean 'paper'"):
+        convert("glo", Preset, {"preset": "papre"})
+    with pytest.raises(UnknownNameError, match="no glo parameter named 'preset'"):
+        convert("glo", Glo, {"preset": "paper"})
+
+
+@pytest.mark.parametrize("kind", ["methods", "datasets"])
+def test_every_preset_of_every_plugin_can_be_made(kind: str) -> None:
+    registry = load_registry()
+    for cls in (registry.get(kind, name) for name in registry.names(kind)):
+        for name in cls.presets:
+            assert cls.preset(name) != cls()

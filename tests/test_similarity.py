@@ -11,8 +11,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio as torchmetrics_psnr
 from torchmetrics.functional.image import structural_similarity_index_measure as torchmetrics_ssim
+from torchmetrics.functional.image import total_variation as torchmetrics_total_variation
 
-from benchsuite.kit.similarity import psnr, squared_error, ssim
+from benchsuite.kit.similarity import psnr, squared_error, ssim, total_variation
 
 SHAPES = [(1, 11, 11), (1, 16, 16), (3, 28, 32), (1, 64, 20)]
 
@@ -117,3 +118,9 @@ def test_an_image_does_not_change_the_score_of_another() -> None:
 def test_ssim_can_be_differentiated() -> None:
     x, y = (t.double()[:1] for t in pair((2, 5, 6)))
     assert torch.autograd.gradcheck(lambda image: ssim(x, image), y.requires_grad_())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_total_variation_is_that_of_torchmetrics(shape: tuple[int, ...]) -> None:
+    x, _ = pair(shape)
+    torch.testing.assert_close(total_variation(x), torchmetrics_total_variation(x, reduction="none"))

@@ -37,6 +37,8 @@ def command(kind: str | None, as_json: bool) -> None:
             click.echo(f"  {item['name']:{width}}  {item['summary']}")
             for parameter in item["parameters"] if kind else ():
                 click.echo(f"  {'':{width}}    {parameter['name']}={parameter['default']}: {parameter['allowed']}")
+            if kind and item["presets"]:
+                click.echo(f"  {'':{width}}    preset=NAME: {', '.join(item['presets'])}")
     broken = [p for p in registry.plugins if p.problem]
     if broken:
         click.echo(f"{len(broken)} broken; see 'benchsuite plugins list'", err=True)
@@ -56,7 +58,12 @@ def _describe(item: Any) -> dict[str, Any]:
         }
         for p in parameters_of(owner).values()
     ]
-    described = {"name": item.name, "summary": text.partition("\n")[0], "parameters": parameters}
+    described = {
+        "name": item.name,
+        "summary": text.partition("\n")[0],
+        "parameters": parameters,
+        "presets": {name: dict(values) for name, values in getattr(item, "presets", {}).items()},
+    }
     if isinstance(item, Metric):
         described |= {"unit": item.unit, "direction": item.direction, "version": item.version}
     return described

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from benchsuite.contracts import Cell, Record
+from benchsuite.contracts import Cell, Dataset, Record
 from benchsuite.errors import PluginError, SelectionError, UsageError
 from benchsuite.harness.binding import Bound, BoundMetric, bind, bind_metric
 from benchsuite.harness.identity import digest
@@ -107,6 +107,8 @@ def _metrics(recipe: Recipe, dataset: Bound | _Broken, registry: Registry) -> li
     selections = recipe.metrics
     if selections is None:
         selections = tuple(Selection(name) for name in registry.names("metrics"))
+        if isinstance(dataset, Bound):
+            selections = tuple(s for s in selections if _applies(s, type(dataset.instance), registry))
     if isinstance(dataset, _Broken):
         return list(selections)
     bound: list[BoundMetric | Selection] = []
@@ -116,6 +118,17 @@ def _metrics(recipe: Recipe, dataset: Bound | _Broken, registry: Registry) -> li
         except PluginError:
             bound.append(selection)
     return bound
+
+
+def _applies(selection: Selection, dataset: type[Dataset], registry: Registry) -> bool:
+    """Whether a metric that nobody asked for by name is for data of this kind, and can be told what it asks."""
+    try:
+        metric = registry.get("metrics", selection.name)
+        asked = bind_metric(selection, dataset, 0, registry).artefacts
+    except PluginError:
+        return True  # its row will say what is wrong
+    known = "truth" not in asked or dataset.truth is not Dataset.truth
+    return known and metric.kind in (None, dataset.kind)
 
 
 def _cell(

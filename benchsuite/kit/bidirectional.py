@@ -47,6 +47,16 @@ class BidirectionalModel(LatentModel):
         """One code from q(z | x) for each row by the device's global generator, (N, *shape) -> (N, latent_dim)."""
         return self._encoded(x, torch.randn(len(x), self.noise_dim, device=x.device))
 
+    def posterior_draws(self, x: Tensor, n: int) -> Tensor:
+        """``n`` codes from q(z | x) for each row by the device's global generator, (n, N, latent_dim).
+
+        Data pass through the encoder's convolutions once, however many codes there are.
+        """
+        features = self.encoder.body(self.signal(x)).expand(n, len(x), -1).flatten(0, 1)
+        noise = torch.randn(n * len(x), self.noise_dim, device=x.device)
+        codes: Tensor = self.encoder.head(torch.cat([features, noise], 1))
+        return codes.view(n, len(x), -1)
+
     def posterior_sample(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """One code from q(z | x) for each row by a CPU ``generator``, (N, *shape) -> (N, latent_dim)."""
         return self._encoded(x, torch.randn(len(x), self.noise_dim, generator=generator).to(x.device))

@@ -28,6 +28,8 @@ _TEST_ROWS = 1000
 class _Toy(Dataset):
     """``size`` training vectors and 1000 test vectors, drawn from ``truth()`` with fixed seeds."""
 
+    kind = "vector"
+
     size: PositiveInt = 50_000
 
     @abstractmethod

@@ -41,4 +41,4 @@ def fd(real_features: Tensor, generated_features: Tensor, *, features: str | Non
 @hookimpl
 def benchsuite_metrics() -> Sequence[Metric]:
     """Provides ``fd``."""
-    return [Metric("fd", fd, higher_is_better=False)]
+    return [Metric("fd", fd, higher_is_better=False, kind="image")]

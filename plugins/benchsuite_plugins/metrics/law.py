@@ -64,7 +64,7 @@ def posterior_ks(model: Any, truth: Any, generator: torch.Generator) -> Mapping[
 def benchsuite_metrics() -> Sequence[Metric]:
     """Provides ``moments``, ``moment_error`` and ``posterior_ks``."""
     return [
-        Metric("moments", moments, higher_is_better=None),
-        Metric("moment_error", moment_error, higher_is_better=False),
-        Metric("posterior_ks", posterior_ks, higher_is_better=False),
+        Metric("moments", moments, higher_is_better=None, kind="vector"),
+        Metric("moment_error", moment_error, higher_is_better=False, kind="vector"),
+        Metric("posterior_ks", posterior_ks, higher_is_better=False, kind="vector"),
     ]

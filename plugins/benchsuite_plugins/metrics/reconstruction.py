@@ -60,7 +60,7 @@ def ssim(reconstructed: Reconstructions) -> Tensor:
 def benchsuite_metrics() -> Sequence[Metric]:
     """Provides ``psnr``, ``psnr_pooled``, ``psnr_train``, ``psnr_train_pooled`` and ``ssim``."""
     decibels = [
-        Metric(compute.__name__, compute, higher_is_better=True, unit="dB")
+        Metric(compute.__name__, compute, higher_is_better=True, unit="dB", kind="image")
         for compute in (psnr, psnr_pooled, psnr_train, psnr_train_pooled)
     ]
-    return [*decibels, Metric("ssim", ssim, higher_is_better=True)]
+    return [*decibels, Metric("ssim", ssim, higher_is_better=True, kind="image")]
