@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchsuite import DataSpec, Run, Samples
+from benchsuite import DataSpec, ParameterError, Run, Samples
 from benchsuite.harness.registry import load_registry
 from benchsuite.kit.adversarial import LOSSES, LossName
 from benchsuite.kit.gan import GANModel, dataloader_order
@@ -454,3 +454,72 @@ def test_weight_decay_shrinks_the_weights() -> None:
         return sum(float(p.detach().square().sum()) for p in model.parameters())
 
     assert size(0.5) < 0.9 * size(0.0)
+
+
+# A GAN of a stranger's own, and the fully connected one.
+
+
+def test_a_subclass_trains_by_its_own_f_divergence() -> None:
+    """Squared Hellinger by its formulas is what the generator's step descends."""
+    from dataclasses import dataclass
+
+    from benchsuite.kit.adversarial import AdversarialLoss, f_divergence
+    from benchsuite.kit.gan import ConvGAN
+
+    hellinger = f_divergence(lambda u: (u.sqrt() - 1) ** 2, lambda u: 1 - u**-0.5, lambda t: t / (1 - t))
+
+    @dataclass(frozen=True)
+    class Hellinger(ConvGAN):
+        name = "hellinger_gan"
+
+        @property
+        def objective(self) -> AdversarialLoss:
+            return hellinger
+
+    model = start("non_saturating", False)
+    common = {"width": 8, "epochs": 1, "batch_size": BATCH, "learning_rate": RATE, "optimiser": "sgd"}
+    own = after_one_step(Hellinger(**common), model, "float64")
+    other = after_one_step(DCGAN(**common), model, "float64")
+    assert difference_of_the_steps(own, other, model) > 0.01
+    # Where u is near 1, f'' (1) / 2 (u - 1)^2 is all there is of any f-divergence: steps are parallel to kl's.
+    kl = after_one_step(DCGAN(**common, loss="kl"), model, "float64")
+    names = [f"decoder.{name}" for name, _ in model.decoder.named_parameters()]
+    before = model.state_dict()
+    a, b = (torch.cat([(s[n] - before[n]).flatten().double() for n in names]) for s in (own, kl))
+    assert float(torch.cosine_similarity(a, b, dim=0)) > 0.9
+
+
+def test_the_affine_generator_is_mean_plus_scale_z_and_starts_in_its_intervals() -> None:
+    gan = REGISTRY.get("methods", "gan")
+    starts = []
+    for seed in range(50):
+        torch.manual_seed(seed)
+        method = gan(generator="affine", start_mean=(3.0, 4.0), start_scale=(0.5, 0.5))
+        net = method.build(DataSpec((1,), "vector", 10, latent_dim=1)).decoder
+        z = torch.randn(4, 1)
+        torch.testing.assert_close(net(z), net.mean + net.scale * z)
+        assert float(net.scale.detach()) == 0.5
+        starts.append(float(net.mean.detach()))
+    assert 3 <= min(starts) < 3.1 and 3.9 < max(starts) <= 4
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "latent_dim"), [((2,), "vector", 1), ((1, 16, 16), "image", 256)], ids=["codes", "images"]
+)
+def test_an_affine_generator_of_anything_else_is_refused(shape: tuple[int, ...], kind: Any, latent_dim: int) -> None:
+    gan = REGISTRY.get("methods", "gan")
+    with pytest.raises(ParameterError, match="affine is for vectors with as many coordinates as codes; got"):
+        gan(generator="affine").build(DataSpec(shape, kind, 10, latent_dim))
+
+
+def test_more_layers_than_the_images_have_room_for_are_refused() -> None:
+    with pytest.raises(ParameterError, match="5 stride-2 layers are not allowed.*room for at most 4"):
+        DCGAN(depth=5).build(DataSpec((1, 16, 16), "image", 10, 2))
+    model = DCGAN(depth=4, width=4, kernel_size=5).build(DataSpec((1, 16, 16), "image", 10, 2))
+    assert model.decoder(torch.randn(3, 2)).shape == (3, 1, 16, 16)
+
+
+def test_image_losses_on_vectors_are_refused() -> None:
+    for settings in ({"regression_loss": "ssim"}, {"inversion_smoothness": 0.1}, {"regression_smoothness": 0.1}):
+        with pytest.raises(ParameterError, match="are for images; got vectors"):
+            SUBPROBLEM(**settings).build(DataSpec((3,), "vector", 10, 2))

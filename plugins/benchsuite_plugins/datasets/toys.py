@@ -30,7 +30,7 @@ class _Toy(Dataset):
 
     kind = "vector"
 
-    size: PositiveInt = 50_000
+    size: PositiveInt = 10_000
 
     @abstractmethod
     def truth(self) -> NormalMixture | ExponentialRing:

@@ -29,7 +29,7 @@ class ALI(Bidirectional):
     presets = {
         "posterior": {
             "latent_dim": 2,
-            "epochs": 62,
+            "epochs": 310,
             "batch_size": 256,
             "discriminator_learning_rate": 5e-3,
             "discriminator_steps": 3,

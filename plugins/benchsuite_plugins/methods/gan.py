@@ -48,12 +48,12 @@ class FullyConnectedGAN(GAN):
     presets = {
         "bivariate_normal": {
             "latent_dim": 2,
-            "epochs": 6,
+            "epochs": 30,
         },
         "mixture_kl": {
             "generator": "affine",
             "loss": "kl",
-            "epochs": 13,
+            "epochs": 64,
             "learning_rate": 1e-2,
             "discriminator_learning_rate": 2e-3,
             "beta1": 0.9,
@@ -63,7 +63,7 @@ class FullyConnectedGAN(GAN):
         "mixture_reverse_kl": {
             "generator": "affine",
             "loss": "reverse_kl",
-            "epochs": 11,
+            "epochs": 55,
             "batch_size": 128,
             "learning_rate": 2e-3,
             "discriminator_learning_rate": 5e-3,
@@ -75,7 +75,7 @@ class FullyConnectedGAN(GAN):
         },
     }
 
-    epochs: Count = 12
+    epochs: Count = 60
     batch_size: PositiveInt = 256
     learning_rate: Positive = 1e-3
     discriminator_learning_rate: Positive | None = 5e-3
