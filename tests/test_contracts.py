@@ -77,6 +77,14 @@ def test_any_number_of_rows_will_do(name: str, shape: tuple[int, ...], rows: int
     assert bool(draw(model).isfinite().all())
 
 
+@pytest.mark.parametrize("shape", [(1, 8, 8), (6,)], ids=str)
+@pytest.mark.parametrize("name", METHODS)
+def test_half_precision_trains_and_leaves_a_model_in_single(name: str, shape: tuple[int, ...]) -> None:
+    model, _ = fitted(name, data(shape), precision="bf16")
+    assert all(value.dtype != torch.bfloat16 for value in model.state_dict().values())
+    assert draw(model).dtype == torch.float32 and bool(draw(model).isfinite().all())
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_samples_follow_the_generator_and_nothing_else(name: str) -> None:
     model, _ = fitted(name, pictures((1, 8, 8)))

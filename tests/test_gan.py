@@ -445,6 +445,18 @@ def test_a_gradient_penalty_needs_no_batch_norm_and_holds_the_slope_near_one() -
     assert 0.6 < float(slope.flatten(1).norm(dim=1).mean()) < 1.6
 
 
+@pytest.mark.parametrize("loss", NAMES)
+@pytest.mark.parametrize("regression_loss", ["l2", "ssim"])
+def test_every_loss_trains_in_half_precision(loss: LossName, regression_loss: str) -> None:
+    method = SUBPROBLEM(loss=loss, regression_loss=regression_loss, width=8, epochs=2, batch_size=BATCH)
+    model = method.build(DataSpec((1, 16, 16), "image", BATCH, latent_dim=2))
+    before = copy.deepcopy(model.decoder.state_dict())
+    half = Run(seed=0, device=torch.device("cpu"), precision="bf16")
+    method.fit(model, images(), half)
+    half.close()
+    assert any(not torch.equal(before[key], value) for key, value in model.decoder.state_dict().items())
+
+
 def test_weight_decay_shrinks_the_weights() -> None:
     def size(weight_decay: float) -> float:
         torch.manual_seed(0)

@@ -16,7 +16,7 @@ from benchsuite.harness.registry import load_registry
 from benchsuite.kit.text import table
 from benchsuite.kit.timing import MIB, synchronise
 
-METHODS = ("vae", "dcgan", "glo")
+METHODS = ("vae", "dcgan", "subproblem_gan", "avb", "ali", "glo")
 SIZES = ((1, 16, 16), (3, 32, 32), (3, 64, 64))
 
 

@@ -100,8 +100,9 @@ class GAN(Method):
             z = model.draw(len(batch.x))
             with torch.set_grad_enabled(generating), run.autocast():
                 fake = model.decoder(z)
+            real = model.signal(batch.x)
             with run.autocast():
-                loss = self.discriminator_loss(model, model.signal(batch.x), fake.detach())
+                loss = self.discriminator_loss(model, real, fake.detach().to(real.dtype))
             run.step(critic_optimiser, loss, name="discriminator")
             for step in range(self.generator_steps if generating else 0):
                 if step:

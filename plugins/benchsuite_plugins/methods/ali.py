@@ -5,7 +5,8 @@ Adversarial Networks (2017), section 4.2, whose L_D has a sign error in its seco
 Pairs of data and their codes are the discriminator's real side. Any adversarial loss will do; the thesis's is
 ``kl``, under which the encoder minimises KL(q(z | x) p(x) || p(x | z) q(z)).
 
-Changed: the decoder of images is deterministic, and learning rates fall linearly.
+Changed: the decoder of images is deterministic, and learning rates fall linearly, the discriminator's from a fifth of
+the others': from equal rates, 1e-3, ``fd`` on digits was 3.0 to 28 (seeds 7 to 9), from these 1.0 to 1.3.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchsuite import Method, hookimpl
+from benchsuite import Method, Positive, hookimpl
 from benchsuite.kit.adversarial import LOSSES, LossName
 from benchsuite.kit.bidirectional import Bidirectional, BidirectionalModel
 
@@ -31,6 +32,7 @@ class ALI(Bidirectional):
             "latent_dim": 2,
             "epochs": 310,
             "batch_size": 256,
+            "learning_rate": 1e-3,
             "discriminator_learning_rate": 5e-3,
             "discriminator_steps": 3,
             "hidden": (20, 20, 20),
@@ -41,6 +43,8 @@ class ALI(Bidirectional):
         },
     }
 
+    learning_rate: Positive = 5e-4
+    discriminator_learning_rate: Positive | None = 1e-4
     loss: LossName = "non_saturating"
 
     def discriminator_loss(self, model: BidirectionalModel, x: Tensor) -> Tensor:

@@ -141,15 +141,18 @@ class SubproblemGAN(ConvGAN):
         for step in range(self.regression_steps):
             with run.autocast():
                 output = fake if step == 0 else model.decoder(z)  # a second pass would move the batch norm's averages
-                loss = _REGRESSIONS[self.regression_loss](output, examples)
-                if self.regression_smoothness:
-                    loss = loss + self.regression_smoothness * total_variation(output).sum()
+            output = output.to(examples.dtype)
+            loss = _REGRESSIONS[self.regression_loss](output, examples)
+            if self.regression_smoothness:
+                loss = loss + self.regression_smoothness * total_variation(output).sum()
             run.step(optimiser, loss, name="regression")
 
     def inverse_examples(self, model: GANModel, fake: Tensor, run: Run) -> Tensor:
         """``fake`` after N_1 steps down delta_1, (N, *shape)."""
         delta_1 = (LOSSES[self.inversion_loss] if self.inversion_loss else self.objective).generator
-        examples = fake.detach().clone().requires_grad_()
+        # In half precision the differences from the samples, which are all that counts, would round away.
+        precise = torch.promote_types(fake.dtype, torch.float32)
+        examples = fake.detach().to(precise, copy=True).requires_grad_()
         rate = self.inversion_rate * run.decay_factor(self.inversion_final, self.inversion_schedule)
         optimiser = make_optimiser(self.inversion_optimiser, [examples], rate / self.inversion_steps)
         with frozen(model.discriminator):
