@@ -25,6 +25,14 @@ DCGAN, SUBPROBLEM = (REGISTRY.get("methods", name) for name in ("dcgan", "subpro
 NAMES: tuple[LossName, ...] = get_args(LossName)
 BATCH = 16
 RATE = 0.1
+COMMON: dict[str, Any] = {
+    "width": 8,
+    "epochs": 1,
+    "batch_size": BATCH,
+    "optimiser": "sgd",
+    "learning_rate": RATE,
+    "discriminator_learning_rate": RATE,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -95,8 +103,7 @@ def buffers_differ(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 
 def compare(loss: LossName, precision: str, confident: bool, inversion_rate: float, **settings: Any) -> float:
-    common = {"loss": loss, "width": 8, "epochs": 1, "batch_size": BATCH, "learning_rate": RATE, "final_rate": 1.0}
-    common |= {"optimiser": "sgd", **settings}
+    common = COMMON | {"loss": loss, "final_rate": 1.0, **settings}
     model = start(loss, confident)
     regression = common["learning_rate"] if common["optimiser"] == "adam" else None
     standard = after_one_step(DCGAN(**common), model, precision)
@@ -110,10 +117,16 @@ def compare(loss: LossName, precision: str, confident: bool, inversion_rate: flo
 @pytest.mark.parametrize("confident", [False, True], ids=["fresh", "confident"])
 @pytest.mark.parametrize("loss", NAMES)
 def test_the_subproblem_step_is_the_standard_step(loss: LossName, confident: bool) -> None:
-    assert compare(loss, "float64", confident, inversion_rate=0.25) < 1e-10
+    assert compare(loss, "float64", confident, inversion_rate=0.3) < 1e-10
 
 
-@pytest.mark.parametrize("inversion_rate", [0.25, 1.0, 10.0])
+@pytest.mark.parametrize("loss", ["kl", "pearson"])
+def test_a_change_far_smaller_than_the_rounding_of_a_sample_is_not_lost(loss: LossName) -> None:
+    """Losses whose gradient vanishes against a discriminator that is all but certain."""
+    assert compare(loss, "float32", True, inversion_rate=1e-3) < 1e-3
+
+
+@pytest.mark.parametrize("inversion_rate", [1e-3, 0.3, 10.0])
 @pytest.mark.parametrize("loss", NAMES)
 def test_in_single_precision_the_steps_agree_to_a_thousandth(loss: LossName, inversion_rate: float) -> None:
     assert compare(loss, "float32", False, inversion_rate) < 1e-3
@@ -122,17 +135,17 @@ def test_in_single_precision_the_steps_agree_to_a_thousandth(loss: LossName, inv
 @pytest.mark.parametrize("loss", NAMES)
 def test_adam_makes_the_same_step_whatever_lambda_1_is(loss: LossName) -> None:
     settings = {"optimiser": "adam", "epsilon": 1e-30, "learning_rate": 2e-4}
-    assert compare(loss, "float64", False, 0.25, **settings) < 1e-12
+    assert compare(loss, "float64", False, 0.3, **settings) < 1e-12
 
 
 def test_with_adams_usual_epsilon_they_are_not_the_same() -> None:
     # Gradients of this size feel an epsilon of 1e-8: the reason why the test above takes it away.
     settings = {"optimiser": "adam", "epsilon": 1e-8, "learning_rate": 2e-4}
-    assert compare("non_saturating", "float64", False, 0.25, **settings) > 1e-6
+    assert compare("non_saturating", "float64", False, 0.3, **settings) > 1e-6
 
 
 def test_several_standard_steps_agree_too() -> None:
-    common = {"width": 8, "epochs": 10, "batch_size": BATCH, "learning_rate": RATE, "optimiser": "sgd"}
+    common = COMMON | {"epochs": 10}
     model = start("non_saturating", False)
     standard = after_one_step(DCGAN(**common), model, "float64")
     split = after_one_step(SUBPROBLEM(**common), model, "float64")
@@ -159,18 +172,17 @@ def test_several_standard_steps_agree_too() -> None:
 )
 def test_every_other_choice_is_another_step(wrong: dict[str, Any]) -> None:
     """What the subproblems add to GAN training does something; and the tests above could have failed."""
-    common = {"width": 8, "epochs": 1, "batch_size": BATCH, "learning_rate": RATE, "optimiser": "sgd"}
     model = start("non_saturating", False)
-    standard = after_one_step(DCGAN(**common), model, "float64")
-    other = after_one_step(SUBPROBLEM(**common, **wrong), model, "float64")
+    standard = after_one_step(DCGAN(**COMMON), model, "float64")
+    other = after_one_step(SUBPROBLEM(**COMMON, **wrong), model, "float64")
     assert difference_of_the_steps(other, standard, model) > 1e-6
 
 
 def inverse_examples(**settings: Any) -> tuple[GANModel, Tensor, Tensor]:
     method = SUBPROBLEM(width=8, **settings)
     model = method.build(DataSpec((1, 16, 16), "image", BATCH, latent_dim=6)).double()
-    fake = model.decoder(model.draw(BATCH).double())
-    return model, fake.detach(), method.inverse_examples(model, fake, run("float64"))
+    fake = model.decoder(model.draw(BATCH).double()).detach()
+    return model, fake, fake + method.invert(model, fake, run("float64"))
 
 
 def test_inverse_examples_are_gradient_steps_from_the_samples() -> None:
@@ -489,12 +501,11 @@ def test_a_subclass_trains_by_its_own_f_divergence() -> None:
             return hellinger
 
     model = start("non_saturating", False)
-    common = {"width": 8, "epochs": 1, "batch_size": BATCH, "learning_rate": RATE, "optimiser": "sgd"}
-    own = after_one_step(Hellinger(**common), model, "float64")
-    other = after_one_step(DCGAN(**common), model, "float64")
+    own = after_one_step(Hellinger(**COMMON), model, "float64")
+    other = after_one_step(DCGAN(**COMMON), model, "float64")
     assert difference_of_the_steps(own, other, model) > 0.01
     # Where u is near 1, f'' (1) / 2 (u - 1)^2 is all there is of any f-divergence: steps are parallel to kl's.
-    kl = after_one_step(DCGAN(**common, loss="kl"), model, "float64")
+    kl = after_one_step(DCGAN(**COMMON, loss="kl"), model, "float64")
     names = [f"decoder.{name}" for name, _ in model.decoder.named_parameters()]
     before = model.state_dict()
     a, b = (torch.cat([(s[n] - before[n]).flatten().double() for n in names]) for s in (own, kl))

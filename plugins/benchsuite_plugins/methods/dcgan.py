@@ -3,7 +3,9 @@
 Source: Radford, Metz, Chintala, Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
 Networks (2015); training step as in the PyTorch DCGAN tutorial. Changed in the default, which is for small images:
 narrower, smaller batches and learning rates that fall linearly to 2%; Adam without its first moment (beta1 = 0 for
-0.5), which brought ``fd`` on digits from 2.29 to 1.86 (means of seeds 7 to 11, each of them lower).
+0.5), which brought ``fd`` on digits from 2.29 to 1.89 (means of seeds 7 to 11, each of them lower); a generator that
+learns four times as fast as the discriminator, which brought it to 1.21 and ``psnr`` from 20.3 to 20.9 (each of them
+better).
 
 Presets:
 
@@ -24,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchsuite import Method, hookimpl
+from benchsuite import Method, Positive, hookimpl
 from benchsuite.kit.gan import ConvGAN
 
 
@@ -38,6 +40,8 @@ class DCGAN(ConvGAN):
             "latent_dim": 100,
             "epochs": 5,
             "batch_size": 128,
+            "learning_rate": 2e-4,
+            "discriminator_learning_rate": None,
             "beta1": 0.5,
             "final_rate": 1.0,
             "width": 64,
@@ -48,12 +52,15 @@ class DCGAN(ConvGAN):
             "batch_size": 100,
             "optimiser": "rmsprop",
             "learning_rate": 3e-4,
+            "discriminator_learning_rate": None,
             "final_rate": 1.0,
             "width": 64,
             "discriminator_channels": (512, 256, 128, 64),
         },
         "lipton": {
             "latent_dim": 100,
+            "learning_rate": 2e-4,
+            "discriminator_learning_rate": None,
             "beta1": 0.5,
             "final_rate": 1.0,
             "width": 64,
@@ -61,6 +68,9 @@ class DCGAN(ConvGAN):
             "generator_steps": 2,
         },
     }
+
+    learning_rate: Positive = 8e-4
+    discriminator_learning_rate: Positive | None = 2e-4
 
 
 @hookimpl

@@ -7,7 +7,8 @@ standard GAN with the learning rate inversion_rate * regression_rate, for every 
 Read with care: algorithm 1 divides both rates by their numbers of steps, section 5.1 states rates that are divided
 already; here they are given undivided. Eq. 13 is about SGD. Under Adam, which the paper's experiments use, the size of
 a step does not depend on inversion_rate, so that inversion_rate=0.25, regression_rate=0.0008 is a learning rate four
-times the baseline's: compare with ``dcgan[learning_rate=0.0008]``.
+times the baseline's, as dcgan's default is. On digits ``fd`` was 1.13 so, 1.64 for dcgan with 0.0002 and 1.04 for dcgan
+with 0.0008 (means of seeds 7 and 8): the gain is the learning rate's.
 
 Changed: rates fall linearly by default, as dcgan's do.
 """
@@ -34,20 +35,21 @@ RegressionLoss = Literal["l2", "l1", "ssim"]
 _KEPT = 8
 
 
-def _half_squares(x: Tensor, target: Tensor) -> Tensor:
-    return 0.5 * (x - target).square().sum()
+def _half_squares(x: Tensor, start: Tensor, change: Tensor) -> Tensor:
+    return 0.5 * (x - start - change).square().sum()
 
 
-def _absolute(x: Tensor, target: Tensor) -> Tensor:
-    return (x - target).abs().sum()
+def _absolute(x: Tensor, start: Tensor, change: Tensor) -> Tensor:
+    return (x - start - change).abs().sum()
 
 
-def _dissimilarity(x: Tensor, target: Tensor) -> Tensor:
-    return (1 - ssim(x, target, peak=2.0)).sum()
+def _dissimilarity(x: Tensor, start: Tensor, change: Tensor) -> Tensor:
+    return (1 - ssim(x, start + change, peak=2.0)).sum()
 
 
-# delta_2, summed over batch and pixels: with a mean, eq. 13 would hold only up to their number.
-_REGRESSIONS: Mapping[RegressionLoss, Callable[[Tensor, Tensor], Tensor]] = {
+# delta_2 of x and the inverse example start + change, summed over batch and pixels: with a mean, eq. 13 would hold only
+# up to their number. x - start is exactly 0 at the first step, so that a small change is not rounded away beside x.
+_REGRESSIONS: Mapping[RegressionLoss, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "l2": _half_squares,
     "l1": _absolute,
     "ssim": _dissimilarity,
@@ -68,7 +70,7 @@ class SubproblemGANModel(GANModel):
     def keep(self, fake: Tensor, examples: Tensor) -> None:
         """Keep the first of these for ``pictures``."""
         n = min(len(fake), len(self.samples))
-        self.samples[:n], self.inverse_examples[:n] = fake[:n].detach(), examples[:n]
+        self.samples[:n], self.inverse_examples[:n] = fake[:n], examples[:n]
 
     def pictures(self) -> Mapping[str, Tensor]:
         """A row of samples, one of their inverse examples, and one of the difference, enlarged to the full range."""
@@ -136,35 +138,34 @@ class SubproblemGAN(ConvGAN):
     ) -> None:
         """Make inverse examples of ``fake`` and regress the generator on them."""
         assert isinstance(model, SubproblemGANModel)
-        examples = self.inverse_examples(model, fake, run)
-        model.keep(fake, examples)
+        start = fake.detach().to(torch.promote_types(fake.dtype, torch.float32))
+        change = self.invert(model, start, run)
+        model.keep(start, start + change)
         for step in range(self.regression_steps):
             with run.autocast():
                 output = fake if step == 0 else model.decoder(z)  # a second pass would move the batch norm's averages
-            output = output.to(examples.dtype)
-            loss = _REGRESSIONS[self.regression_loss](output, examples)
+            output = output.to(start.dtype)
+            loss = _REGRESSIONS[self.regression_loss](output, start, change)
             if self.regression_smoothness:
                 loss = loss + self.regression_smoothness * total_variation(output).sum()
             run.step(optimiser, loss, name="regression")
 
-    def inverse_examples(self, model: GANModel, fake: Tensor, run: Run) -> Tensor:
-        """``fake`` after N_1 steps down delta_1, (N, *shape)."""
+    def invert(self, model: GANModel, start: Tensor, run: Run) -> Tensor:
+        """What N_1 steps down delta_1 add to ``start`` to make inverse examples of it, (N, *shape)."""
         delta_1 = (LOSSES[self.inversion_loss] if self.inversion_loss else self.objective).generator
-        # In half precision the differences from the samples, which are all that counts, would round away.
-        precise = torch.promote_types(fake.dtype, torch.float32)
-        examples = fake.detach().to(precise, copy=True).requires_grad_()
+        change = torch.zeros_like(start).requires_grad_()
         rate = self.inversion_rate * run.decay_factor(self.inversion_final, self.inversion_schedule)
-        optimiser = make_optimiser(self.inversion_optimiser, [examples], rate / self.inversion_steps)
+        optimiser = make_optimiser(self.inversion_optimiser, [change], rate / self.inversion_steps)
         with frozen(model.discriminator):
             for _ in range(self.inversion_steps):
                 with run.autocast():
-                    loss = delta_1(model.discriminator(examples)).mean()
-                    if self.inversion_smoothness:
-                        loss = loss + self.inversion_smoothness * total_variation(examples).mean()
+                    loss = delta_1(model.discriminator(start + change)).mean()
+                if self.inversion_smoothness:
+                    loss = loss + self.inversion_smoothness * total_variation(start + change).mean()
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
-        return examples.detach()
+        return change.detach()
 
 
 @hookimpl
