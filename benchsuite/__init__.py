@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from benchsuite.hookspecs import hookimpl
     from benchsuite.kit.samples import Samples
     from benchsuite.kit.training import Run
-    from benchsuite.parameters import BelowOne, Count, Fraction, NonNegative, Positive, PositiveInt
+    from benchsuite.parameters import BelowOne, Count, Fraction, NonNegative, Positive, PositiveInt, Sizes
     from benchsuite.suite import run
 
 __version__ = "0.1.0"
@@ -72,7 +72,7 @@ PUBLIC_NAMES = {
     "benchsuite.hookspecs": ("hookimpl",),
     "benchsuite.kit.samples": ("Samples",),
     "benchsuite.kit.training": ("Run",),
-    "benchsuite.parameters": ("BelowOne", "Count", "Fraction", "NonNegative", "Positive", "PositiveInt"),
+    "benchsuite.parameters": ("BelowOne", "Count", "Fraction", "NonNegative", "Positive", "PositiveInt", "Sizes"),
     "benchsuite.suite": ("run",),
 }
 
@@ -109,6 +109,7 @@ __all__ = [  # noqa: RUF022 - in the order of the table above
     "NonNegative",
     "Positive",
     "PositiveInt",
+    "Sizes",
     "run",
     "__version__",
 ]

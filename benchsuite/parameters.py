@@ -36,12 +36,24 @@ class Between:
         return lower if self.high == float("inf") else f"{lower} and {upper}"
 
 
+@dataclasses.dataclass(frozen=True)
+class NotEmpty:
+    """That a list has entries."""
+
+    def __contains__(self, value: typing.Sized) -> bool:
+        return len(value) > 0
+
+    def __str__(self) -> str:
+        return "not empty"
+
+
 Count = Annotated[int, Between(0)]
 PositiveInt = Annotated[int, Between(1)]
 Positive = Annotated[float, Between(0, open_low=True)]
 NonNegative = Annotated[float, Between(0)]
 Fraction = Annotated[float, Between(0, 1)]
 BelowOne = Annotated[float, Between(0, 1, open_high=True)]
+Sizes = Annotated[tuple[PositiveInt, ...], NotEmpty()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +156,7 @@ def _to_type(annotation: Any, value: Any) -> Any:
         return value
     if origin is Annotated:
         converted = _to_type(args[0], value)
-        ranges = [m for m in args[1:] if isinstance(m, Between)]
+        ranges = [m for m in args[1:] if isinstance(m, Between | NotEmpty)]
         if converted is not None and not all(converted in r for r in ranges):
             raise ValueError
         return converted
@@ -202,7 +214,7 @@ def describe(annotation: Any) -> str:
     """
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
-        return ", ".join([describe(args[0]), *(str(m) for m in args[1:] if isinstance(m, Between))])
+        return ", ".join([describe(args[0]), *(str(m) for m in args[1:] if isinstance(m, Between | NotEmpty))])
     if origin in (types.UnionType, typing.Union):
         return ", or ".join(describe(a) for a in sorted(args, key=lambda a: a is types.NoneType))
     if origin is Literal:

@@ -227,7 +227,7 @@ class Slope(nn.Module):
 
 def test_the_gradient_penalty_of_a_linear_critic_is_that_of_its_length() -> None:
     critic = Slope(torch.tensor([0.0, 3.0, 4.0]))
-    penalty = gradient_penalty(critic, torch.randn(5, 3), torch.randn(5, 3))
+    penalty = gradient_penalty(critic, [torch.randn(5, 3)], [torch.randn(5, 3)])
     assert penalty.item() == pytest.approx((5 - 1) ** 2)
     (slope,) = torch.autograd.grad(penalty, critic.weight)
     torch.testing.assert_close(slope, 2 * (5 - 1) * critic.weight.detach() / 5)
@@ -243,7 +243,7 @@ def test_the_gradient_penalty_looks_between_the_pairs() -> None:
 
     real, fake = torch.zeros(200, 1, 2, 2), torch.ones(200, 1, 2, 2)
     torch.manual_seed(0)
-    gradient_penalty(Watching(torch.ones(4)), real, fake)
+    gradient_penalty(Watching(torch.ones(4)), [real], [fake])
     assert bool(((seen[0] >= 0) & (seen[0] <= 1)).all())
     shares = seen[0].flatten(1)
     torch.testing.assert_close(shares, shares[:, :1].expand(-1, 4))  # one point between a pair, not one a pixel

@@ -90,6 +90,23 @@ def test_under_adaptive_contrast_normal_posteriors_differ_by_their_bounds() -> N
         assert found[i] - found[0] == pytest.approx(expected[i] - expected[0], abs=0.1)
 
 
+class Outliers(nn.Module):
+    """Codes that are nearly one point, with one far away in ten."""
+
+    def forward(self, pair: Tensor) -> Tensor:
+        noise = pair[:, 1:]
+        return torch.where(noise > 1.2816, 1.0, 1e-3 * noise)
+
+
+def test_rare_outliers_are_no_way_below_the_bound() -> None:
+    """With nothing told apart the loss is the divergence of the normal with the same moments, which is above 0 (the log of
+    a sample covariance is below the covariance's log on average), and an error, above 0 too. Seed 0."""
+    torch.manual_seed(0)
+    model = known(0.0, 1.0, Constant())
+    model.encoder.head = Outliers()  # type: ignore[assignment]
+    assert float(AVB(sigma=0.5).generator_loss(model, torch.full((20_000, 1), 0.1))) > 0
+
+
 def test_the_sign_of_the_bound_is_the_one_that_equation_29_needs() -> None:
     """log q / p is positive where q has more mass; a logit is log p / q."""
     logits = torch.tensor([math.log(0.25 / 0.75)])  # D = 1/4: codes three times likelier under q
@@ -104,12 +121,70 @@ def test_the_joint_contrastive_losses_of_the_thesis() -> None:
     torch.manual_seed(1)
     found = ALI(loss="kl").generator_loss(model, x)
     torch.manual_seed(1)
-    z_prior = model.draw_prior(len(x))
+    z_prior = model.draw(len(x))
     z = model.draw_posterior(x)
     expected = model.judge(x, z).mean() - model.judge(model.decode(z_prior), z_prior).exp().mean()
     torch.testing.assert_close(found, expected)
-    discriminator = ALI(loss="kl").discriminator_loss(model, x)
-    assert float(discriminator) > 0
+
+
+def test_the_discriminator_of_ali_labels_data_one_and_that_of_avb_labels_the_prior_one() -> None:
+    model = known(0.5, 0.7, Ratio(0.0, 2.0))
+    x = torch.randn(1000, 1, generator=torch.Generator().manual_seed(0))
+
+    def drawn() -> tuple[Tensor, Tensor]:
+        torch.manual_seed(1)
+        first = model.draw_posterior(x)
+        return first, model.draw(len(x))
+
+    posterior, prior = drawn()
+    torch.manual_seed(1)
+    found = ALI().discriminator_loss(model, x)
+    real, fake = model.judge(x, posterior), model.judge(model.decode(prior), prior)
+    torch.testing.assert_close(found, nn.functional.softplus(-real).mean() + nn.functional.softplus(fake).mean())
+
+    torch.manual_seed(1)
+    found = AVB(contrast="prior").discriminator_loss(model, x)
+    real, fake = model.judge(x, prior), model.judge(x, posterior)
+    torch.testing.assert_close(found, nn.functional.softplus(-real).mean() + nn.functional.softplus(fake).mean())
+
+
+def test_ali_penalises_the_slope_over_pairs_where_its_loss_needs_that() -> None:
+    class Slope(nn.Module):
+        def forward(self, pair: Tensor) -> Tensor:
+            return pair @ torch.tensor([[3.0], [4.0]])
+
+    model = known(0.5, 0.7, Slope())
+    x = torch.randn(1000, 1, generator=torch.Generator().manual_seed(0))
+    losses = []
+    for weight in (0.0, None, 2.0):
+        torch.manual_seed(1)
+        losses.append(ALI(loss="wasserstein", gradient_penalty=weight).discriminator_loss(model, x).item())
+    assert losses[1] - losses[0] == pytest.approx(10 * (5 - 1) ** 2, rel=1e-4)
+    assert losses[2] - losses[0] == pytest.approx(2 * (5 - 1) ** 2, rel=1e-4)
+    critic = ALI(loss="wasserstein", width=4).build(DataSpec((1, 16, 16), "image", 10, 2)).discriminator
+    assert not [m for m in critic.modules() if isinstance(m, nn.BatchNorm2d)]
+    with pytest.raises(ParameterError, match="not empty"):
+        ALI(hidden=())
+
+
+class Counting(Run):
+    """Counts the optimisers' steps by the first letter of their names."""
+
+    counted = ""
+
+    def step(self, optimiser: torch.optim.Optimizer, loss: Tensor, name: str = "loss") -> None:
+        super().step(optimiser, loss, name)
+        self.counted += name[0]
+
+
+@pytest.mark.parametrize("cls", [AVB, ALI])
+def test_the_discriminator_may_make_several_steps_to_one(cls: Any) -> None:
+    for steps, expected in ((1, "dgdgdgdg"), (2, "ddgddg"), (3, "dddgd")):
+        method = cls(width=4, epochs=1, batch_size=10, hidden=(8,), discriminator_steps=steps)
+        model = method.build(DataSpec((1, 16, 16), "image", 40, latent_dim=2))
+        counting = Counting(seed=0, device=torch.device("cpu"))
+        method.fit(model, images(), counting)
+        assert counting.counted == expected
 
 
 def images(rows: int = 40) -> Samples:
@@ -151,6 +226,15 @@ def test_the_known_model_is_only_for_what_it_is_known_for(cls: Any) -> None:
     for shape, kind, latent_dim in (((1, 16, 16), "image", 2), ((3,), "vector", 2), ((1,), "vector", 5)):
         with pytest.raises(ParameterError, match=r"data of shape \(1,\) and latent_dim=2; got"):
             cls(likelihood="exponential").build(DataSpec(shape, kind, 10, latent_dim))
+
+
+def test_the_known_likelihood_is_the_exponentials() -> None:
+    model = ALI(likelihood="exponential").build(DataSpec((1,), "vector", 10, latent_dim=2))
+    z = torch.tensor([[1.0, 2.0]])
+    found = model.negative_log_likelihood(torch.tensor([[3.0]]), z, sigma=0.3)
+    assert found.item() == pytest.approx(math.log(6) + 3 / 6)
+    observed = model.observe(z.expand(DRAWS, 2))
+    assert float(observed.std()) == pytest.approx(6, rel=0.02)  # a draw, no mean; 200 000 of them
 
 
 @pytest.mark.parametrize("cls", [AVB, ALI])

@@ -59,7 +59,7 @@ def test_printed_plugins_are_plugins(page: str) -> None:
     assert plugins
     for code in plugins:
         module = type(benchsuite)("printed")
-        exec(compile(code, page, "exec"), module.__dict__)
+        exec(compile(code, page, "exec", dont_inherit=True), module.__dict__)
         info = PluginInfo("printed", "printed", "docs", "0")
         registry = Registry()
         registry.add("printed", lambda module=module: module, info)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchsuite import DataSpec, ParameterError, Run, Samples
 from benchsuite.harness.registry import load_registry
-from benchsuite.kit.adversarial import LOSSES, LossName
+from benchsuite.kit.adversarial import LOSSES, LossName, gradient_penalty
 from benchsuite.kit.gan import GANModel, dataloader_order
 
 REGISTRY = load_registry()
@@ -211,17 +211,43 @@ def test_smoothing_lowers_the_total_variation_of_inverse_examples() -> None:
     assert variation(smooth) < variation(fake)
 
 
-def test_rates_go_by_their_schedules() -> None:
-    class Watching(SUBPROBLEM):  # type: ignore[valid-type, misc]
-        def generator_step(self, model: Any, optimiser: Any, *rest: Any) -> None:
-            seen.append((optimiser.param_groups[0]["lr"], rest[-1].decay_factor(self.inversion_final)))
-            super().generator_step(model, optimiser, *rest)
+class Watching(SUBPROBLEM):  # type: ignore[valid-type, misc]
+    """Notes lambda_2 and how far the inversion went, under a discriminator that stays as it is."""
 
-    seen: list[tuple[float, float]] = []
-    method = Watching(width=4, epochs=4, batch_size=BATCH, learning_rate=0.2, inversion_rate=0.5, inversion_final=3.0)
+    seen: ClassVar[list[tuple[float, float]]] = []
+
+    def discriminator_loss(self, model: Any, real: Tensor, fake: Tensor) -> Tensor:
+        return 0 * super().discriminator_loss(model, real, fake)
+
+    def generator_step(self, model: Any, optimiser: Any, z: Tensor, fake: Tensor, run: Run) -> None:
+        torch.manual_seed(0)
+        change = self.invert(model, torch.randn(fake.shape), run)
+        super().generator_step(model, optimiser, z, fake, run)
+        self.seen.append((optimiser.param_groups[0]["lr"], float(change.norm())))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "done"), [("linear", (0, 0.25, 0.5, 0.75)), ("cosine", (0, 0.14645, 0.5, 0.85355))], ids=str
+)
+def test_rates_go_by_their_schedules(schedule: Any, done: tuple[float, ...]) -> None:
+    """lambda_1 to three times its value, lambda_2 to a tenth, the discriminator's rate as ever."""
+    Watching.seen.clear()
+    method = Watching(
+        width=4,
+        epochs=4,
+        batch_size=BATCH,
+        learning_rate=0.2,
+        inversion_rate=0.5,
+        inversion_final=3.0,
+        inversion_schedule=schedule,
+        regression_final=0.1,
+        regression_schedule=schedule,
+        norm="none",
+    )
     method.fit(method.build(DataSpec((1, 16, 16), "image", BATCH, latent_dim=2)), images(), run("float32"))
-    assert [rate for rate, _ in seen] == pytest.approx([0.4 * (1 - 0.98 * f) for f in (0, 0.25, 0.5, 0.75)])
-    assert [factor for _, factor in seen] == pytest.approx([1, 1.5, 2, 2.5])
+    rates, changes = zip(*Watching.seen, strict=True)
+    assert list(rates) == pytest.approx([0.4 * (1 - 0.9 * f) for f in done], rel=1e-4)
+    assert [change / changes[0] for change in changes] == pytest.approx([1 + 2 * f for f in done], rel=1e-3)
 
 
 def test_inverse_examples_are_kept_for_a_picture_where_that_is_asked_for() -> None:
@@ -236,10 +262,21 @@ def test_inverse_examples_are_kept_for_a_picture_where_that_is_asked_for() -> No
         method.fit(model, images(), run("float32"))
     assert plain.pictures() == {}
     sheet = kept.pictures()["inverse_examples"]
-    assert sheet.shape == (24, 1, 16, 16) and float(sheet.min()) >= 0 and float(sheet.max()) <= 1
+    assert (
+        int(kept.kept) == 8 and sheet.shape == (24, 1, 16, 16) and float(sheet.min()) >= 0 and float(sheet.max()) <= 1
+    )
     assert not torch.equal(sheet[:8], sheet[8:16])
     assert float((sheet[16:] - 0.5).abs().max()) == pytest.approx(0.5)  # the difference fills the range
     torch.testing.assert_close(plain.decoder.state_dict(), kept.decoder.state_dict())
+
+
+def test_a_last_batch_that_is_small_leaves_no_rows_of_others_in_the_picture() -> None:
+    method = SUBPROBLEM(width=4, epochs=1, batch_size=10, keep_inverse_examples=True)
+    model = method.build(DataSpec((1, 16, 16), "image", 13, latent_dim=2))
+    assert model.pictures() == {}
+    method.fit(model, images(13), run("float32"))
+    assert int(model.kept) == 3
+    assert float(model.samples[3:].abs().max()) == 0 < float(model.samples[:3].abs().max())
 
 
 # Weber (2021), appendix A: a linear generator, a logistic discriminator.
@@ -445,16 +482,57 @@ def test_steps_alternate_as_asked_for(settings: dict[str, int], expected: str) -
     assert "".join(counting.counted) == expected
 
 
-def test_a_gradient_penalty_needs_no_batch_norm_and_holds_the_slope_near_one() -> None:
-    method = DCGAN(loss="wasserstein", width=8, epochs=60, batch_size=BATCH, learning_rate=1e-3)
-    model = method.build(DataSpec((1, 16, 16), "image", BATCH, latent_dim=2))
-    assert not [m for m in model.discriminator.modules() if isinstance(m, nn.BatchNorm2d)]
-    method.fit(model, images(), run("float32"))
-    with torch.no_grad():
-        fake = model.decoder(model.draw(BATCH))
-    x = torch.lerp(model.signal(images()[:]), fake, torch.rand(BATCH, 1, 1, 1)).requires_grad_()
-    (slope,) = torch.autograd.grad(model.discriminator(x).sum(), x)
-    assert 0.6 < float(slope.flatten(1).norm(dim=1).mean()) < 1.6
+def test_a_gradient_penalty_is_added_with_its_weight_and_needs_no_batch_norm() -> None:
+    def loss(**settings: Any) -> tuple[nn.Module, float]:
+        torch.manual_seed(0)
+        method = DCGAN(width=8, norm="none", **settings)
+        model = method.build(DataSpec((1, 16, 16), "image", BATCH, latent_dim=2))
+        fake = model.decoder(model.draw(BATCH)).detach()
+        torch.manual_seed(1)
+        return model, method.discriminator_loss(model, model.signal(images()[:]), fake).item()
+
+    model, plain = loss(loss="wasserstein", gradient_penalty=0)
+    torch.manual_seed(0)
+    fake = DCGAN(width=8, norm="none").build(DataSpec((1, 16, 16), "image", BATCH, 2))
+    fake = fake.decoder(fake.draw(BATCH)).detach()
+    torch.manual_seed(1)
+    penalty = gradient_penalty(model.discriminator, [model.signal(images()[:])], [fake]).item()
+    assert loss(loss="wasserstein")[1] == pytest.approx(plain + 10 * penalty)  # the loss's own weight
+    assert loss(loss="wasserstein", gradient_penalty=3)[1] == pytest.approx(plain + 3 * penalty)
+    for settings, batch_norms in (({"loss": "wasserstein"}, 0), ({}, 1), ({"gradient_penalty": 1.0}, 0)):
+        built = DCGAN(width=8, **settings).build(DataSpec((1, 16, 16), "image", BATCH, 2))
+        assert sum(isinstance(m, nn.BatchNorm2d) for m in built.discriminator.modules()) == batch_norms
+
+
+def test_each_side_learns_at_its_own_rate() -> None:
+    def moved(**rates: float) -> list[float]:
+        torch.manual_seed(0)
+        method = DCGAN(width=4, epochs=1, batch_size=BATCH, optimiser="sgd", final_rate=1.0, **rates)
+        model = method.build(DataSpec((1, 16, 16), "image", BATCH, latent_dim=2))
+        before = copy.deepcopy(model)
+        method.fit(model, images(), run("float32"))
+        pairs = [(model.decoder, before.decoder), (model.discriminator, before.discriminator)]
+        return [
+            sum(float((p - q).detach().square().sum()) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+            ** 0.5
+            for a, b in pairs
+        ]
+
+    slow = moved(learning_rate=1e-3, discriminator_learning_rate=1e-3)
+    fast = moved(learning_rate=1e-3, discriminator_learning_rate=4e-3)
+    assert fast[1] / slow[1] == pytest.approx(4, rel=1e-2)
+    assert fast[0] / slow[0] == pytest.approx(1, rel=0.2)  # not quite: the generator sees another discriminator
+
+
+def test_a_generator_that_would_never_learn_is_refused_before_training() -> None:
+    for settings in ({"warm_up": 2}, {"discriminator_steps": 3}, {"warm_up": 1, "discriminator_steps": 2}):
+        method = DCGAN(width=4, epochs=1, batch_size=8, **settings)
+        model = method.build(DataSpec((1, 16, 16), "image", BATCH, latent_dim=2))
+        if settings == {"warm_up": 1, "discriminator_steps": 2}:
+            method.fit(model, images(), run("float32"))  # two batches: the second is the generator's
+            continue
+        with pytest.raises(ParameterError, match="leave the generator no step in 2 batches"):
+            method.fit(model, images(), run("float32"))
 
 
 @pytest.mark.parametrize("loss", NAMES)

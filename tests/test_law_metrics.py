@@ -45,7 +45,9 @@ def test_the_error_of_moments_is_that_of_the_wrong_one() -> None:
 
 
 class Codes(nn.Module):
-    """A model whose posterior is a ring of one radius, or the true one times a factor."""
+    """A model whose posterior has the true radii, times a factor."""
+
+    law = ExponentialRing()
 
     def __init__(self, factor: float, angles: float = 2 * math.pi) -> None:
         super().__init__()
@@ -92,7 +94,7 @@ def test_what_does_not_apply_says_why() -> None:
         ERROR(Samples(torch.randn(4, 1)), ExponentialRing())
     with pytest.raises(NotApplicableError, match="states no posterior"):
         KS(Codes(1.0), TWO, torch.Generator())
-    with pytest.raises(NotApplicableError, match="samples no posterior"):
+    with pytest.raises(NotApplicableError, match="samples no posterior of this law"):
         KS(nn.Linear(1, 1), ExponentialRing(), torch.Generator())
 
 

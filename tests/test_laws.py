@@ -116,7 +116,7 @@ def test_samples_of_the_marginal_follow_its_density() -> None:
     law = ExponentialRing()
     x = law.sample(20_000, generator())[:, 0].double().sort().values
     grid = torch.cat([torch.zeros(1, dtype=torch.float64), torch.logspace(-4, 3, 1500, dtype=torch.float64)])
-    density = torch.cat([law.log_prob(part[:, None]) for part in grid.split(200)]).exp()
+    density = law.log_prob(grid[:, None]).exp()
     cdf = torch.cat([torch.zeros(1, dtype=torch.float64), torch.cumulative_trapezoid(density, grid)])
     assert float(cdf[-1]) == pytest.approx(1, abs=1e-3)
     at = torch.from_numpy(np.interp(x.numpy(), grid.numpy(), cdf.numpy()))

@@ -17,6 +17,7 @@ import torch
 from benchsuite.contracts import Cell, Dataset, DataSpec, Method, MetricRow, Model, PhaseRow, Record, Status
 from benchsuite.errors import (
     BenchsuiteError,
+    ContractError,
     DataMissingError,
     DivergedError,
     NotApplicableError,
@@ -141,6 +142,17 @@ class _Work:
             reconstruction=record.reconstruction or previous.reconstruction,
         )
 
+    def _keep_pictures(self, model: Model) -> None:
+        """The model's own pictures. What goes wrong with them is a note: the scores are there already."""
+        try:
+            for name, images in getattr(model, "pictures", dict)().items():
+                if not name.isidentifier() or name == "samples":
+                    raise ContractError(f"a picture cannot be named '{name}'")
+                write_sheet(images, self.folder / f"{name}.png")
+        except Exception as error:
+            traceback.print_exc()  # into the cell's log
+            self.notes.append(f"no pictures: {_reason_of(error)}")
+
     def failed(self, error: BaseException, previous: Record | None) -> Record:
         """The record of an error; a model that was only to be scored again keeps the scores that it has."""
         status, reason = _status_of(error), _reason_of(error)
@@ -203,8 +215,7 @@ class _Work:
             rows += self._score(evaluation, text, known)
         if spec.kind == "image":
             write_sheet(evaluation.picture(64), self.folder / "samples.png")
-            for name, images in getattr(model, "pictures", dict)().items():
-                write_sheet(images, self.folder / f"{name}.png")
+            self._keep_pictures(model)
         record = self._record("ok", "")
         codes = getattr(model, "codes", None)
         in_parameters = isinstance(codes, torch.nn.Parameter)

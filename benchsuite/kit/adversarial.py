@@ -12,14 +12,14 @@ and its f* of the Kullback-Leibler divergence has e^(1-t) for e^(t-1) on the way
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 Elementwise = Callable[[Tensor], Tensor]
 _LOG_2 = math.log(2)
@@ -62,6 +62,7 @@ def f_divergence(f: Elementwise, derivative: Elementwise, conjugate: Elementwise
 
     With u = p / q the generator minimises -E_q[f*(f'(u))] and an encoder E_p[f'(u)]; the discriminator learns log u by
     cross entropy. Raises ValueError where f(1) is not 0 or f*(f'(u)) is not u f'(u) - f(u), the mark of a conjugate.
+    The three are called with float64, u from exp(-700) to exp(700) as far as the discriminator goes.
 
     Source: Nowozin et al. (2016), eq. 4; Velasquez Vergara (2017), eq. 17.
 
@@ -80,20 +81,26 @@ def f_divergence(f: Elementwise, derivative: Elementwise, conjugate: Elementwise
     return AdversarialLoss(
         real=_cross_entropy_real,
         fake=_cross_entropy_fake,
-        generator=lambda logits: -conjugate(derivative(logits.exp())),
-        encoder=lambda logits: derivative(logits.exp()),
+        generator=lambda logits: -conjugate(derivative(logits.double().exp())).to(logits.dtype),
+        encoder=lambda logits: derivative(logits.double().exp()).to(logits.dtype),
     )
 
 
-def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """E[(|gradient of the critic| - 1)^2] at random points between pairs of ``real`` and ``fake``, both (N, *shape).
+def gradient_penalty(critic: Callable[..., Tensor], real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """E[(|gradient of the critic| - 1)^2] at random points between ``real`` and ``fake``.
+
+    Both hold what the critic takes, (N, *shape) each: one tensor, or data and codes.
 
     Source: Gulrajani et al., Improved Training of Wasserstein GANs (2017), algorithm 1.
     """
-    share = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device, dtype=real.dtype)
-    between = torch.lerp(real.detach(), fake.detach(), share).requires_grad_()
-    (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    penalty: Tensor = (slope.flatten(1).norm(dim=1) - 1).square().mean()
+    share = torch.rand(len(real[0]), device=real[0].device)
+    between = []
+    for a, b in zip(real, fake, strict=True):
+        weight = share.to(a.dtype).view(-1, *[1] * (a.ndim - 1))
+        between.append(torch.lerp(a.detach(), b.detach().to(a.dtype), weight).requires_grad_())
+    slopes = torch.autograd.grad(critic(*between).sum(), between, create_graph=True)
+    length = torch.cat([slope.flatten(1) for slope in slopes], 1).norm(dim=1)
+    penalty: Tensor = (length - 1).square().mean()
     return penalty
 
 

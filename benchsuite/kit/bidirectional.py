@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,14 +17,28 @@ from benchsuite.contracts import DataSpec, Method, Model
 from benchsuite.errors import ParameterError
 from benchsuite.kit.laws import ExponentialRing
 from benchsuite.kit.models import LatentModel
-from benchsuite.kit.nets import Activation, PairNet, frozen, generator
+from benchsuite.kit.nets import Activation, Norm, PairNet, frozen, generator
 from benchsuite.kit.optimisers import make_optimiser
 from benchsuite.kit.priors import NormalPrior
 from benchsuite.kit.samples import Samples
 from benchsuite.kit.training import Run
-from benchsuite.parameters import BelowOne, Count, Fraction, Positive, PositiveInt
+from benchsuite.parameters import BelowOne, Count, Fraction, Positive, PositiveInt, Sizes
 
 Likelihood = Literal["gaussian", "exponential"]
+
+# The thesis's networks and what they took to learn the posterior of section 4.2.1.
+POSTERIOR: dict[str, Any] = {
+    "latent_dim": 2,
+    "epochs": 310,
+    "batch_size": 256,
+    "learning_rate": 1e-3,
+    "discriminator_learning_rate": 5e-3,
+    "discriminator_steps": 3,
+    "hidden": (20, 20, 20),
+    "activation": "tanh",
+    "noise_dim": 3,
+    "likelihood": "exponential",
+}
 
 
 class BidirectionalModel(LatentModel):
@@ -37,11 +51,6 @@ class BidirectionalModel(LatentModel):
         self.encoder = encoder
         self.discriminator = critic
         self.noise_dim = noise_dim
-
-    def draw_prior(self, n: int) -> Tensor:
-        """``n`` codes from the prior by the device's global generator, (n, latent_dim)."""
-        z: Tensor = self.prior.sample(n)  # type: ignore[operator]
-        return z
 
     def draw_posterior(self, x: Tensor) -> Tensor:
         """One code from q(z | x) for each row by the device's global generator, (N, *shape) -> (N, latent_dim)."""
@@ -139,7 +148,7 @@ class Bidirectional(Method):
     final_rate: Fraction = 0.02
     discriminator_steps: PositiveInt = 1
     width: PositiveInt = 32
-    hidden: tuple[PositiveInt, ...] = (128, 128)
+    hidden: Sizes = (128, 128)
     activation: Activation = "relu"
     noise_dim: PositiveInt | None = None
     likelihood: Likelihood = "gaussian"
@@ -147,10 +156,8 @@ class Bidirectional(Method):
     def build(self, spec: DataSpec) -> BidirectionalModel:
         """Decoder, encoder and discriminator, untrained."""
         noise_dim = self.noise_dim or 2 * spec.latent_dim
-        encoder, critic = (
-            PairNet(spec.shape, given, out, width=self.width, hidden=self.hidden, activation=self.activation)
-            for given, out in ((noise_dim, spec.latent_dim), (spec.latent_dim, 1))
-        )
+        encoder = self._pair_net(spec, noise_dim, spec.latent_dim, "batch")
+        critic = self._pair_net(spec, spec.latent_dim, 1, self.critic_norm)
         if self.likelihood == "gaussian":
             decoder = generator(spec.shape, spec.latent_dim, self.width)
             return BidirectionalModel(spec, NormalPrior(spec.latent_dim), decoder, encoder, critic, noise_dim)
@@ -162,6 +169,22 @@ class Bidirectional(Method):
             )
         prior = NormalPrior(spec.latent_dim, law.prior_std)
         return ExponentialModel(spec, prior, _Expectation(law), encoder, critic, noise_dim)
+
+    @property
+    def critic_norm(self) -> Norm:
+        """The normalisation of the discriminator's convolutions."""
+        return "batch"
+
+    def _pair_net(self, spec: DataSpec, vector_dim: int, out_dim: int, norm: Norm) -> PairNet:
+        return PairNet(
+            spec.shape,
+            vector_dim,
+            out_dim,
+            width=self.width,
+            hidden=self.hidden,
+            activation=self.activation,
+            norm=norm,
+        )
 
     def fit(self, model: Model, train: Samples, run: Run) -> None:
         """Alternate steps of the discriminator and of encoder and decoder."""

@@ -9,21 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import RandomSampler
 
 from benchsuite.contracts import DataSpec, Method, Model
+from benchsuite.errors import ParameterError
 from benchsuite.kit.adversarial import LOSSES, AdversarialLoss, LossName, gradient_penalty
 from benchsuite.kit.models import LatentModel
 from benchsuite.kit.nets import Norm, discriminator, frozen, generator
 from benchsuite.kit.optimisers import OptimiserName, make_optimiser
 from benchsuite.kit.priors import PRIORS, PriorName
 from benchsuite.kit.samples import Samples
-from benchsuite.kit.training import Run, Schedule
-from benchsuite.parameters import BelowOne, Between, Count, NonNegative, Positive, PositiveInt
+from benchsuite.kit.training import Run, Schedule, batch_sizes
+from benchsuite.parameters import BelowOne, Between, Count, NonNegative, Positive, PositiveInt, Sizes
 
 _TUTORIAL_PICTURES = 64
 
@@ -34,11 +35,6 @@ class GANModel(LatentModel):
     def __init__(self, spec: DataSpec, prior: PriorName, decoder: nn.Module, critic: nn.Module) -> None:
         super().__init__(spec, PRIORS[prior](spec.latent_dim), decoder)
         self.discriminator = critic
-
-    def draw(self, n: int) -> Tensor:
-        """``n`` codes from the prior by the device's global generator, (n, latent_dim)."""
-        z: Tensor = self.prior.sample(n)  # type: ignore[operator]
-        return z
 
 
 @dataclass(frozen=True)
@@ -82,6 +78,7 @@ class GAN(Method):
     def fit(self, model: Model, train: Samples, run: Run) -> None:
         """Alternate steps of the discriminator and of the generator."""
         assert isinstance(model, GANModel)
+        self._check_that_the_generator_learns(self.epochs * len(batch_sizes(len(train), self.batch_size)))
         model = run.prepare(model)
         optimiser = self.generator_optimiser(model)
         critic_rate = self.discriminator_learning_rate or self.learning_rate
@@ -102,7 +99,7 @@ class GAN(Method):
                 fake = model.decoder(z)
             real = model.signal(batch.x)
             with run.autocast():
-                loss = self.discriminator_loss(model, real, fake.detach().to(real.dtype))
+                loss = self.discriminator_loss(model, real, fake.detach())
             run.step(critic_optimiser, loss, name="discriminator")
             for step in range(self.generator_steps if generating else 0):
                 if step:
@@ -110,6 +107,14 @@ class GAN(Method):
                     with run.autocast():
                         fake = model.decoder(z)
                 self.generator_step(model, optimiser, z, fake, run)
+
+    def _check_that_the_generator_learns(self, batches: int) -> None:
+        last = batches // self.discriminator_steps * self.discriminator_steps
+        if batches and last <= self.warm_up:
+            raise ParameterError(
+                f"{self.name}: warm_up={self.warm_up} and discriminator_steps={self.discriminator_steps} leave the "
+                f"generator no step in {batches} batches; raise epochs or lower these"
+            )
 
     def shuffle(self) -> Callable[[int], Tensor] | None:
         """The order of each pass over the data, see ``Run.batches``; None for the run's own."""
@@ -119,7 +124,7 @@ class GAN(Method):
         """The discriminator's loss on data and samples, (N, *shape) each in the networks' own range: a number."""
         critic = model.discriminator
         loss = self.objective.discriminator(critic(real), critic(fake))
-        return loss + self.penalty * gradient_penalty(critic, real, fake) if self.penalty else loss
+        return loss + self.penalty * gradient_penalty(critic, [real], [fake]) if self.penalty else loss
 
     def generator_step(
         self, model: GANModel, optimiser: torch.optim.Optimizer, z: Tensor, fake: Tensor, run: Run
@@ -145,17 +150,17 @@ class ConvGAN(GAN):
 
     ``width`` is the channels at the outermost layer, doubling inwards, or the units of an MLP's layers; ``depth`` the
     number of stride-2 or hidden layers; ``discriminator_channels`` those of each of the discriminator's layers, in
-    place of the two. ``norm`` is the discriminator's; by default batch norm, and layer norm under a gradient penalty,
+    place of the two. ``norm`` is the discriminator's; ``auto`` is batch norm, and layer norm under a gradient penalty,
     which is defined for one sample at a time. ``tutorial_draws`` makes the random draws of the PyTorch DCGAN tutorial
-    in its order, from the global CPU generator: a look at one batch, the networks, the codes of its pictures, and in
-    each pass the order of rows and the codes of each batch.
+    in its order, the same numbers on a CPU: a look at one batch, the networks, the codes of its pictures, and in each
+    pass the order of rows and the codes of each batch.
     """
 
     width: PositiveInt = 32
     depth: PositiveInt | None = None
     kernel_size: Annotated[int, Between(2, 15)] = 4
-    norm: Norm | None = None
-    discriminator_channels: tuple[PositiveInt, ...] | None = None
+    norm: Norm | Literal["auto"] = "auto"
+    discriminator_channels: Sizes | None = None
     tutorial_draws: bool = False
 
     def build(self, spec: DataSpec) -> GANModel:
@@ -166,13 +171,14 @@ class ConvGAN(GAN):
         """(generator, discriminator), newly initialised."""
         if self.tutorial_draws:
             dataloader_order(spec.n_train)
+        norm: Norm = ("layer" if self.penalty else "batch") if self.norm == "auto" else self.norm
         decoder = generator(spec.shape, spec.latent_dim, self.width, depth=self.depth, kernel_size=self.kernel_size)
         critic = discriminator(
             spec.shape,
             self.width,
             depth=self.depth,
             kernel_size=self.kernel_size,
-            norm=self.norm or ("layer" if self.penalty else "batch"),
+            norm=norm,
             channels=self.discriminator_channels,
         )
         return decoder, critic
@@ -183,6 +189,14 @@ class ConvGAN(GAN):
             assert isinstance(model, GANModel)
             model.draw(_TUTORIAL_PICTURES)
         super().fit(model, train, run)
+
+    def _check_that_the_generator_learns(self, batches: int) -> None:
+        last = batches // self.discriminator_steps * self.discriminator_steps
+        if batches and last <= self.warm_up:
+            raise ParameterError(
+                f"{self.name}: warm_up={self.warm_up} and discriminator_steps={self.discriminator_steps} leave the "
+                f"generator no step in {batches} batches; raise epochs or lower these"
+            )
 
     def shuffle(self) -> Callable[[int], Tensor] | None:
         """The run's own order, or the tutorial's."""

@@ -1,6 +1,6 @@
 """Laws: distributions of vectors whose density is known, for toy data whose truth metrics can be told.
 
-Everything is float64 inside; samples are float32, drawn by a CPU generator.
+Densities are computed in float64 on the CPU; samples are float32, drawn by a CPU generator.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import math
 
 import torch
 from torch import Tensor
+
+_BLOCK = 256
 
 
 class NormalMixture:
@@ -40,7 +42,7 @@ class NormalMixture:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """(N, D) -> (N,) in nats."""
-        offsets = x.double()[:, None] - self.modes
+        offsets = x.double().cpu()[:, None] - self.modes
         whitened = torch.linalg.solve_triangular(self._factor, offsets.mT, upper=False)
         normaliser = self._factor.diagonal().log().sum() + 0.5 * self.modes.shape[1] * math.log(2 * math.pi)
         logs = -0.5 * whitened.square().sum(1) - normaliser
@@ -83,7 +85,9 @@ class ExponentialRing:
         radius, weight = _radii()
         densities = weight * radius * (-radius.square() / 4).exp() / 2  # of |z|
         mean = 1 + radius.square()
-        return (densities / mean * (-x.double() / mean).exp()).sum(1).log()
+        weighted = densities / mean
+        blocks = torch.split(x.double().cpu(), _BLOCK)
+        return torch.cat([((-block / mean).exp() @ weighted).log() for block in blocks])
 
     def posterior_radius_cdf(self, radius: Tensor, x: float) -> Tensor:
         """P(|z| <= radius given x), (N,) -> (N,)."""

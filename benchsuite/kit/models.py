@@ -31,6 +31,11 @@ class LatentModel(Model):
         z: Tensor = self.prior.sample(n, generator)  # type: ignore[operator]
         return self.decode(z)
 
+    def draw(self, n: int) -> Tensor:
+        """``n`` codes from the prior by the device's global generator, (n, latent_dim)."""
+        z: Tensor = self.prior.sample(n)  # type: ignore[operator]
+        return z
+
     def signal(self, x: Tensor) -> Tensor:
         """``x`` in the decoder's own range: images [0, 1] -> [-1, 1], vectors unchanged."""
         return x * 2 - 1 if self.kind == "image" else x

@@ -119,7 +119,7 @@ class Run:
             return
         started_epoch, started_batch = self._checkpoint.restore_ongoing(name, state, self.device)
         self._if_back_where_it_was_cut_off()
-        sizes = _batch_sizes(len(data), batch_size)
+        sizes = batch_sizes(len(data), batch_size)
         began = time.monotonic()
         spent_before = self._checkpoint.seconds
         epoch = started_epoch
@@ -254,7 +254,8 @@ class Run:
             self._on_progress(self.fraction, text)
 
 
-def _batch_sizes(n: int, batch_size: int) -> list[int]:
+def batch_sizes(n: int, batch_size: int) -> list[int]:
+    """The sizes of the batches that one pass over ``n`` rows is made of."""
     whole, rest = divmod(n, batch_size)
     sizes = [batch_size] * whole + [rest] * (rest > 0)
     if rest == 1 and whole:

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchsuite import Method, Positive, hookimpl
-from benchsuite.kit.adversarial import LOSSES, LossName
-from benchsuite.kit.bidirectional import Bidirectional, BidirectionalModel
+from benchsuite import Method, NonNegative, Positive, hookimpl
+from benchsuite.kit.adversarial import LOSSES, LossName, gradient_penalty
+from benchsuite.kit.bidirectional import POSTERIOR, Bidirectional, BidirectionalModel
+from benchsuite.kit.nets import Norm
 
 
 @dataclass(frozen=True)
@@ -27,37 +28,37 @@ class ALI(Bidirectional):
     """Adversarially learned inference."""
 
     name = "ali"
-    presets = {
-        "posterior": {
-            "latent_dim": 2,
-            "epochs": 310,
-            "batch_size": 256,
-            "learning_rate": 1e-3,
-            "discriminator_learning_rate": 5e-3,
-            "discriminator_steps": 3,
-            "hidden": (20, 20, 20),
-            "activation": "tanh",
-            "noise_dim": 3,
-            "likelihood": "exponential",
-            "loss": "kl",
-        },
-    }
+    presets = {"posterior": POSTERIOR | {"loss": "kl"}}
 
     learning_rate: Positive = 5e-4
     discriminator_learning_rate: Positive | None = 1e-4
     loss: LossName = "non_saturating"
+    gradient_penalty: NonNegative | None = None
+
+    @property
+    def penalty(self) -> float:
+        """The weight of the gradient penalty: the one given, else the loss's own."""
+        return LOSSES[self.loss].gradient_penalty if self.gradient_penalty is None else self.gradient_penalty
+
+    @property
+    def critic_norm(self) -> Norm:
+        """A penalty is defined for one pair at a time."""
+        return "layer" if self.penalty else "batch"
 
     def discriminator_loss(self, model: BidirectionalModel, x: Tensor) -> Tensor:
         """Data with codes from q(z | x) are real, codes of the prior with what they decode to fake."""
         with torch.no_grad():
-            posterior, prior = model.draw_posterior(x), model.draw_prior(len(x))
+            posterior, prior = model.draw_posterior(x), model.draw(len(x))
             decoded = model.observe(prior)
-        return LOSSES[self.loss].discriminator(model.judge(x, posterior), model.judge(decoded, prior))
+        loss = LOSSES[self.loss].discriminator(model.judge(x, posterior), model.judge(decoded, prior))
+        if self.penalty:
+            loss = loss + self.penalty * gradient_penalty(model.judge, (x, posterior), (decoded, prior))
+        return loss
 
     def generator_loss(self, model: BidirectionalModel, x: Tensor) -> Tensor:
         """The decoder's part and the encoder's."""
         loss = LOSSES[self.loss]
-        prior = model.draw_prior(len(x))
+        prior = model.draw(len(x))
         decoders = loss.generator(model.judge(model.observe(prior), prior)).mean()
         return decoders + loss.encoder(model.judge(x, model.draw_posterior(x))).mean()
 

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from benchsuite import Method, Positive, hookimpl
 from benchsuite.kit.adversarial import LOSSES
-from benchsuite.kit.bidirectional import Bidirectional, BidirectionalModel
+from benchsuite.kit.bidirectional import POSTERIOR, Bidirectional, BidirectionalModel
 
 
 class _Codes(NamedTuple):
@@ -46,20 +46,7 @@ class AVB(Bidirectional):
     """
 
     name = "avb"
-    presets = {
-        "posterior": {
-            "latent_dim": 2,
-            "epochs": 310,
-            "batch_size": 256,
-            "discriminator_learning_rate": 5e-3,
-            "discriminator_steps": 3,
-            "hidden": (20, 20, 20),
-            "activation": "tanh",
-            "noise_dim": 3,
-            "likelihood": "exponential",
-            "contrast": "prior",
-        },
-    }
+    presets = {"posterior": POSTERIOR | {"contrast": "prior"}}
 
     sigma: Positive = 0.3
     contrast: Literal["adaptive", "prior"] = "adaptive"
@@ -68,7 +55,7 @@ class AVB(Bidirectional):
         """Cross entropy; codes of the contrast are labelled 1, those of q(z | x) 0."""
         with torch.no_grad():
             codes = self._codes(model, x)
-            contrast = model.draw_prior(len(x)) if codes.log_volume is None else torch.randn_like(codes.judged)
+            contrast = model.draw(len(x)) if codes.log_volume is None else torch.randn_like(codes.judged)
         return LOSSES["minimax"].discriminator(model.judge(x, contrast), model.judge(x, codes.judged))
 
     def generator_loss(self, model: BidirectionalModel, x: Tensor) -> Tensor:
@@ -76,9 +63,10 @@ class AVB(Bidirectional):
         codes = self._codes(model, x)
         divergence = self.log_ratio(model.judge(x, codes.judged))
         if codes.log_volume is not None:  # what lies between the contrast, a normal, and the prior
-            log_normal = (-0.5 * codes.judged.square() - 0.5 * math.log(2 * math.pi)).sum(1)
+            # Its mean over q(z | x), whose moments it has. The density of a single code would leave outliers unbounded.
+            log_normal = -0.5 * model.latent_dim * (1 + math.log(2 * math.pi)) - codes.log_volume
             log_prior: Tensor = model.prior.log_prob(codes.z)  # type: ignore[operator]
-            divergence = divergence + log_normal - codes.log_volume - log_prior
+            divergence = divergence + log_normal - log_prior
         return (divergence + model.negative_log_likelihood(x, codes.z, self.sigma)).mean()
 
     def log_ratio(self, logits: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ better).
 Presets:
 
 - ``tutorial``: the PyTorch tutorial, random numbers included: on a CPU with ``--seeds 999,`` it makes the tutorial's
-  networks, batches and noise in its order, given the data in its order. Metrics draw their samples in evaluation mode,
-  while the tutorial shows its own in training mode.
+  networks, batches and noise in its order, given the data in its order. Left out are the pictures that it draws now and
+  then in training mode, which move the averages of batch norm; metrics draw their samples in evaluation mode.
 - ``flexible_priors``: Kilcher, Lucchi, Hofmann, Flexible Prior Distributions for Deep Generative Models (2017),
   appendix D: RMSProp, 20 dimensions, and a discriminator that narrows from 512 channels to 64. The paper's five
   deconvolutions of stride 2 would lead from its 4 x 4 grid to 128 px; here their number follows from the image size,

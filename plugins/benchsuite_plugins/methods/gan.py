@@ -94,7 +94,7 @@ class FullyConnectedGAN(GAN):
             low, high = getattr(self, name)
             if low > high:
                 raise ParameterError(
-                    f"gan: {name}={[low, high]} is not allowed; {name} is an interval, lower end first"
+                    f"{self.name}: {name}={[low, high]} is not allowed; {name} is an interval, lower end first"
                 )
 
     def build(self, spec: DataSpec) -> GANModel:
@@ -112,7 +112,7 @@ class FullyConnectedGAN(GAN):
             return nn.Sequential(net, nn.Tanh(), nn.Unflatten(1, spec.shape)) if spec.kind == "image" else net
         if spec.shape != (spec.latent_dim,):
             raise ParameterError(
-                f"gan: generator=affine is for vectors with as many coordinates as codes; "
+                f"{self.name}: generator=affine is for vectors with as many coordinates as codes; "
                 f"got data of shape {spec.shape} and latent_dim={spec.latent_dim}"
             )
         affine = Affine(dim)

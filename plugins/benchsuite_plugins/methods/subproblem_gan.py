@@ -61,20 +61,24 @@ class SubproblemGANModel(GANModel):
 
     samples: Tensor
     inverse_examples: Tensor
+    kept: Tensor
 
     def __init__(self, spec: DataSpec, prior: PriorName, decoder: nn.Module, critic: nn.Module, keep: bool) -> None:
         super().__init__(spec, prior, decoder, critic)
         for name in ("samples", "inverse_examples"):
             self.register_buffer(name, torch.zeros(_KEPT if keep else 0, *spec.shape))
+        self.register_buffer("kept", torch.tensor(0))
 
     def keep(self, fake: Tensor, examples: Tensor) -> None:
         """Keep the first of these for ``pictures``."""
         n = min(len(fake), len(self.samples))
-        self.samples[:n], self.inverse_examples[:n] = fake[:n], examples[:n]
+        for kept, new in ((self.samples, fake), (self.inverse_examples, examples)):
+            kept.zero_()[:n] = new[:n]
+        self.kept.fill_(n)
 
     def pictures(self) -> Mapping[str, Tensor]:
         """A row of samples, one of their inverse examples, and one of the difference, enlarged to the full range."""
-        if self.kind != "image" or not len(self.samples):
+        if self.kind != "image" or not self.kept:
             return {}
         difference = self.inverse_examples - self.samples
         rows = [self.samples, self.inverse_examples, difference / difference.abs().max().clamp_min(1e-12)]
@@ -88,7 +92,9 @@ class SubproblemGAN(ConvGAN):
     delta_1 is ``inversion_loss`` (by default ``loss``) and ``inversion_smoothness`` times total variation, averaged
     over the batch; lambda_1 is ``inversion_rate``. delta_2 is ``regression_loss`` and ``regression_smoothness`` times
     total variation, summed over the batch; lambda_2 is ``regression_rate``, by default learning_rate / inversion_rate.
-    lambda_1 goes by ``inversion_schedule`` to ``inversion_final`` times its value, lambda_2 as every learning rate.
+    lambda_1 goes by ``inversion_schedule`` to ``inversion_final`` times its value, lambda_2 by ``regression_schedule``
+    to ``regression_final`` times its own, by default as the discriminator's rate does. The inversion's optimiser starts
+    anew with each batch, since its variables do; ``beta1``, ``epsilon`` and ``weight_decay`` are not for it.
     """
 
     name = "subproblem_gan"
@@ -116,6 +122,8 @@ class SubproblemGAN(ConvGAN):
     regression_rate: Positive | None = None
     regression_steps: PositiveInt = 1
     regression_optimiser: OptimiserName | None = None
+    regression_schedule: Schedule | None = None
+    regression_final: NonNegative | None = None
     keep_inverse_examples: bool = False
 
     def build(self, spec: DataSpec) -> SubproblemGANModel:
@@ -140,6 +148,8 @@ class SubproblemGAN(ConvGAN):
         assert isinstance(model, SubproblemGANModel)
         start = fake.detach().to(torch.promote_types(fake.dtype, torch.float32))
         change = self.invert(model, start, run)
+        final = self.final_rate if self.regression_final is None else self.regression_final
+        run.decay(optimiser, final=final, schedule=self.regression_schedule or self.schedule)
         model.keep(start, start + change)
         for step in range(self.regression_steps):
             with run.autocast():
