@@ -99,8 +99,8 @@ class Outliers(nn.Module):
 
 
 def test_rare_outliers_are_no_way_below_the_bound() -> None:
-    """With nothing told apart, the loss is the divergence of the normal with the same moments, which is above 0 (the log
-    of a sample covariance is below the covariance's log on average), and an error, above 0 too. Seed 0."""
+    """With nothing told apart, the loss is the divergence of the normal with the same moments, which is above 0 (the
+    log of a sample covariance is below the covariance's log on average), and an error, above 0 too. Seed 0."""
     torch.manual_seed(0)
     model = known(0.0, 1.0, Constant())
     model.encoder.head = Outliers()  # type: ignore[assignment]
