@@ -190,14 +190,6 @@ class ConvGAN(GAN):
             model.draw(_TUTORIAL_PICTURES)
         super().fit(model, train, run)
 
-    def _check_that_the_generator_learns(self, batches: int) -> None:
-        last = batches // self.discriminator_steps * self.discriminator_steps
-        if batches and last <= self.warm_up:
-            raise ParameterError(
-                f"{self.name}: warm_up={self.warm_up} and discriminator_steps={self.discriminator_steps} leave the "
-                f"generator no step in {batches} batches; raise epochs or lower these"
-            )
-
     def shuffle(self) -> Callable[[int], Tensor] | None:
         """The run's own order, or the tutorial's."""
         return dataloader_order if self.tutorial_draws else None
