@@ -108,14 +108,14 @@ def test_a_list_of_methods_names_their_presets(command_line: CommandLine) -> Non
 def test_a_preset_is_the_parameters_that_it_stands_for(command_line: CommandLine, tmp_path: Path) -> None:
     """Its values are in the record, what is given beside it wins, and spelling them out is the same cell."""
     selections = [
-        "subproblem_gan[preset=hidden_tasks,epochs=0,width=4,keep_inverse_examples=true]@a",
-        "subproblem_gan[latent_dim=100,epochs=0,batch_size=128,beta1=0.5,final_rate=1,width=4,tutorial_draws=true,"
+        "subproblem_gan[preset=hidden_tasks,epochs=1,width=4,keep_inverse_examples=true]@a",
+        "subproblem_gan[latent_dim=100,epochs=1,batch_size=128,beta1=0.5,final_rate=1,width=4,tutorial_draws=true,"
         "keep_inverse_examples=true]@a",
     ]
     command_line("run", "-m", selections[0], "--metrics", "moments", "--out", "out", check=0)
     (folder,) = (tmp_path / "out" / "cells").iterdir()
     params = json.loads((folder / "record.json").read_text())["cell"]["params"]
-    assert (params["batch_size"], params["epochs"], "preset" in params) == (128, 0, False)
+    assert (params["batch_size"], params["epochs"], "preset" in params) == (128, 1, False)
     assert (folder / "inverse_examples.png").exists() and (folder / "samples.png").exists()
     spelt_out = command_line("plan", "-m", selections[1], "--metrics", "moments", "--out", "out", "--json", check=0)
     assert [cell["action"] for cell in json.loads(spelt_out.stdout)["cells"]] == ["done"]

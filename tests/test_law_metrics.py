@@ -98,14 +98,9 @@ def test_what_does_not_apply_says_why() -> None:
         KS(nn.Linear(1, 1), ExponentialRing(), torch.Generator())
 
 
-def test_a_law_that_is_not_known_skips_the_metric(tmp_path: Any) -> None:
-    from benchsuite import suite
-
-    wanted = {"methods": "real", "metrics": "moment_error,moments", "samples": 10}
-    outcome = suite.run(wanted, out=tmp_path / "digits")
-    reasons = {row.metric: (row.status, row.reason) for row in outcome.records[0].metrics}
-    assert reasons["moment_error"] == ("skipped", "the law of dataset 'digits' is not known")
-    assert reasons["moments"][0] == "skipped" and outcome.exit_code == 0
+def test_a_law_that_is_not_known_is_not_applicable() -> None:
+    with pytest.raises(NotApplicableError, match="the law of dataset 'digits' is not known"):
+        REGISTRY.get("datasets", "digits")().truth()
 
 
 @pytest.mark.parametrize(
