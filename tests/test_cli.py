@@ -100,7 +100,9 @@ def test_bad_input_is_exit_code_two_and_one_clear_message(case: str, command_lin
 
 
 def test_a_list_of_methods_names_their_presets(command_line: CommandLine) -> None:
-    assert "preset=NAME: tutorial, flexible_priors, lipton" in command_line("list", "methods", check=0).stdout
+    listed = command_line("list", "methods", check=0).stdout
+    assert "preset=NAME: tutorial, flexible_priors, lipton" in listed
+    assert "hidden=[128,128]: a list, each a whole number, at least 1, not empty" in listed
     (dcgan,) = (m for m in json.loads(command_line("list", "--json").stdout)["methods"] if m["name"] == "dcgan")
     assert dcgan["presets"]["tutorial"]["batch_size"] == 128
 

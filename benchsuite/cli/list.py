@@ -53,7 +53,7 @@ def _describe(item: Any) -> dict[str, Any]:
     parameters = [
         {
             "name": p.name,
-            "default": "required" if p.default is dataclasses.MISSING else str(p.default).lower(),
+            "default": _written(p.default),
             "allowed": describe(p.annotation),
         }
         for p in parameters_of(owner).values()
@@ -67,3 +67,12 @@ def _describe(item: Any) -> dict[str, Any]:
     if isinstance(item, Metric):
         described |= {"unit": item.unit, "direction": item.direction, "version": item.version}
     return described
+
+
+def _written(default: Any) -> str:
+    """A default as one would write it in a selection."""
+    if default is dataclasses.MISSING:
+        return "required"
+    if isinstance(default, tuple | list):
+        return f"[{','.join(_written(item) for item in default)}]"
+    return str(default).lower()

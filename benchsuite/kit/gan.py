@@ -159,7 +159,7 @@ class ConvGAN(GAN):
     width: PositiveInt = 32
     depth: PositiveInt | None = None
     kernel_size: Annotated[int, Between(2, 15)] = 4
-    norm: Norm | Literal["auto"] = "auto"
+    norm: Literal["auto", "batch", "layer", "none"] = "auto"
     discriminator_channels: Sizes | None = None
     tutorial_draws: bool = False
 
