@@ -101,7 +101,7 @@ def test_bad_input_is_exit_code_two_and_one_clear_message(case: str, command_lin
 
 def test_a_list_of_methods_names_their_presets(command_line: CommandLine) -> None:
     listed = command_line("list", "methods", check=0).stdout
-    assert "preset=NAME: tutorial, flexible_priors, lipton" in listed
+    assert "preset=tutorial: latent_dim=100, epochs=5, batch_size=128, learning_rate=0.0002" in listed
     assert "hidden=[128,128]: a list, each a whole number, at least 1, not empty" in listed
     (dcgan,) = (m for m in json.loads(command_line("list", "--json").stdout)["methods"] if m["name"] == "dcgan")
     assert dcgan["presets"]["tutorial"]["batch_size"] == 128

@@ -613,14 +613,22 @@ def test_an_affine_generator_of_anything_else_is_refused(shape: tuple[int, ...],
         gan(generator="affine").build(DataSpec(shape, kind, 10, latent_dim))
 
 
+def test_a_start_that_the_generator_would_not_take_is_refused() -> None:
+    gan = REGISTRY.get("methods", "gan")
+    for settings in ({"start_mean": (3.0, 4.0)}, {"start_scale": (0.5, 0.5)}):
+        with pytest.raises(ParameterError, match="is for generator=affine; got generator=mlp"):
+            gan(**settings)
+
+
 def test_more_layers_than_the_images_have_room_for_are_refused() -> None:
-    with pytest.raises(ParameterError, match="5 stride-2 layers are not allowed.*room for at most 4"):
+    with pytest.raises(ParameterError, match="5 stride-2 layers .* are not allowed.*room for at most 4"):
         DCGAN(depth=5).build(DataSpec((1, 16, 16), "image", 10, 2))
     model = DCGAN(depth=4, width=4, kernel_size=5).build(DataSpec((1, 16, 16), "image", 10, 2))
     assert model.decoder(torch.randn(3, 2)).shape == (3, 1, 16, 16)
 
 
 def test_image_losses_on_vectors_are_refused() -> None:
-    for settings in ({"regression_loss": "ssim"}, {"inversion_smoothness": 0.1}, {"regression_smoothness": 0.1}):
-        with pytest.raises(ParameterError, match="are for images; got vectors"):
+    wanted: list[dict[str, Any]] = [{"regression_loss": "ssim"}, {"inversion_smoothness": 0.1}]
+    for settings in (*wanted, {"regression_smoothness": 0.1}, {"keep_inverse_examples": True}):
+        with pytest.raises(ParameterError, match=f"{next(iter(settings))}.* needs images; got vectors"):
             SUBPROBLEM(**settings).build(DataSpec((3,), "vector", 10, 2))

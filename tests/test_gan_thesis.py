@@ -124,7 +124,7 @@ def test_table_1(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_figure_1(tmp_path: Path) -> None:
-    # Measured on seeds 0-5: at most 0.015 from the mean and 0.025 from an entry of the covariance.
+    # Measured on seeds 0-19, all of which pass: at most 0.025 from the mean and 0.022 from an entry of the covariance.
     scores = run("gan-thesis/figure1.toml", tmp_path / "run")["gan"]
     good = [seed["moment_error.mean"] < 0.06 and seed["moment_error.covariance"] < 0.04 for seed in scores]
     assert sum(good) >= 5

@@ -94,7 +94,11 @@ def test_what_does_not_apply_says_why() -> None:
         ERROR(Samples(torch.randn(4, 1)), ExponentialRing())
     with pytest.raises(NotApplicableError, match="states no posterior"):
         KS(Codes(1.0), TWO, torch.Generator())
-    with pytest.raises(NotApplicableError, match="samples no posterior of this law"):
+    other = Codes(1.0)
+    other.law = TWO  # type: ignore[assignment]
+    with pytest.raises(NotApplicableError, match="that of another model; select likelihood=exponential"):
+        KS(other, ExponentialRing(), torch.Generator())
+    with pytest.raises(NotApplicableError, match="samples no posterior"):
         KS(nn.Linear(1, 1), ExponentialRing(), torch.Generator())
 
 

@@ -37,8 +37,9 @@ def command(kind: str | None, as_json: bool) -> None:
             click.echo(f"  {item['name']:{width}}  {item['summary']}")
             for parameter in item["parameters"] if kind else ():
                 click.echo(f"  {'':{width}}    {parameter['name']}={parameter['default']}: {parameter['allowed']}")
-            if kind and item["presets"]:
-                click.echo(f"  {'':{width}}    preset=NAME: {', '.join(item['presets'])}")
+            for name, values in item["presets"].items() if kind else ():
+                written = ", ".join(f"{key}={_written(value)}" for key, value in values.items())
+                click.echo(f"  {'':{width}}    preset={name}: {written}")
     broken = [p for p in registry.plugins if p.problem]
     if broken:
         click.echo(f"{len(broken)} broken; see 'benchsuite plugins list'", err=True)
@@ -50,6 +51,8 @@ def _describe(item: Any) -> dict[str, Any]:
 
     owner = item.compute if isinstance(item, Metric) else item
     text = inspect.getdoc(owner) or ""
+    if text.startswith(f"{owner.__name__}("):
+        text = ""  # the signature that a dataclass without a docstring is given
     parameters = [
         {
             "name": p.name,

@@ -220,7 +220,10 @@ def _stride_2_layers(shape: tuple[int, ...], depth: int | None) -> int:
         raise NotApplicableError(f"convolutional networks need images of at least {_SMALLEST} px; got {shape}")
     most = smaller.bit_length() - 1
     if depth is not None and depth > most:
-        raise ParameterError(f"{depth} stride-2 layers are not allowed; images of {shape} have room for at most {most}")
+        raise ParameterError(
+            f"{depth} stride-2 layers (depth, or discriminator_channels) are not allowed; "
+            f"images of {shape} have room for at most {most}"
+        )
     return depth or most - 2
 
 

@@ -48,7 +48,7 @@ class FullyConnectedGAN(GAN):
     presets = {
         "bivariate_normal": {
             "latent_dim": 2,
-            "epochs": 30,
+            "epochs": 60,
         },
         "mixture_kl": {
             "generator": "affine",
@@ -90,8 +90,10 @@ class FullyConnectedGAN(GAN):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("start_mean", "start_scale"):
+        for name, default in (("start_mean", 0.0), ("start_scale", 1.0)):
             low, high = getattr(self, name)
+            if self.generator != "affine" and (low, high) != (default, default):
+                raise ParameterError(f"{self.name}: {name} is for generator=affine; got generator={self.generator}")
             if low > high:
                 raise ParameterError(
                     f"{self.name}: {name}={[low, high]} is not allowed; {name} is an interval, lower end first"

@@ -128,11 +128,15 @@ class SubproblemGAN(ConvGAN):
 
     def build(self, spec: DataSpec) -> SubproblemGANModel:
         """Generator and discriminator, untrained. Raises ParameterError for image losses on vectors."""
-        smooth = self.inversion_smoothness or self.regression_smoothness
-        if spec.kind == "vector" and (smooth or self.regression_loss == "ssim"):
-            raise ParameterError(
-                f"{self.name}: regression_loss=ssim and smoothness are for images; got vectors of shape {spec.shape}"
-            )
+        for_images = {
+            "regression_loss=ssim": self.regression_loss == "ssim",
+            "inversion_smoothness": self.inversion_smoothness > 0,
+            "regression_smoothness": self.regression_smoothness > 0,
+            "keep_inverse_examples": self.keep_inverse_examples,
+        }
+        if spec.kind == "vector" and any(for_images.values()):
+            asked = ", ".join(name for name, wanted in for_images.items() if wanted)
+            raise ParameterError(f"{self.name}: {asked} needs images; got vectors of shape {spec.shape}")
         return SubproblemGANModel(spec, self.prior, *self.networks(spec), keep=self.keep_inverse_examples)
 
     def generator_optimiser(self, model: GANModel) -> torch.optim.Optimizer:

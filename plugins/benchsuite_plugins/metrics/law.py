@@ -46,8 +46,10 @@ def posterior_ks(model: Any, truth: Any, generator: torch.Generator) -> Mapping[
     uniform the angle of z is, as the length of its mean direction (``angle``, the largest of the four)."""
     if not hasattr(truth, "posterior_radius_cdf"):
         raise NotApplicableError("the law of this dataset states no posterior")
-    if not hasattr(model, "posterior_sample") or not isinstance(getattr(model, "law", None), type(truth)):
-        raise NotApplicableError("the method samples no posterior of this law; select likelihood=exponential")
+    if not hasattr(model, "posterior_sample"):
+        raise NotApplicableError("the method samples no posterior")
+    if not isinstance(getattr(model, "law", None), type(truth)):
+        raise NotApplicableError("the method's posterior is that of another model; select likelihood=exponential")
     device = next(model.parameters()).device
     rows, lengths = {}, []
     for x in _OBSERVED:
