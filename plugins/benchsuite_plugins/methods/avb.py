@@ -11,7 +11,7 @@ The thesis's eq. 31 is upside down in print: under its own L_D, eq. 30, D / (1 -
 Trained as printed, q(z | x) flees to a point far from the posterior. Here the sign is the one that eq. 29 needs.
 
 Changed: learning rates fall linearly; the adaptive contrast has a full covariance where Mescheder et al. have standard
-deviations. On digits (seed 7) ``fd`` is 13.0 under the prior's contrast, 5.4 with deviations and 2.3 with the
+deviations. On digits (seed 7) ``fd`` is 13.0 under the prior's contrast, 5.4 with deviations and 2.4 with the
 covariance: with less, codes settle on thin surfaces that the discriminator does not see.
 """
 
