@@ -18,9 +18,9 @@ from benchsuite.harness.binding import BoundMetric, extractor_of
 from benchsuite.harness.identity import digest
 from benchsuite.harness.registry import Registry
 from benchsuite.kit.features import extract
-from benchsuite.kit.nets import frozen
 from benchsuite.kit.recovery import recover
 from benchsuite.kit.samples import Reconstructions, Samples, evenly_spaced
+from benchsuite.kit.solvers import Adam
 from benchsuite.kit.timing import Timings
 
 _BATCH = 256
@@ -213,8 +213,11 @@ class Evaluation:
         decode = self._decoder()
         starts = self._starts(_RESTARTS * len(samples), self._generator(f"recovery/{split}"))
         starts = starts.view(_RESTARTS, len(samples), -1)
-        with self._timings.phase(f"recover.{split}", len(samples)), frozen(self.model):
-            found = recover(decode, samples[:], starts, project=getattr(self.model, "project", None))
+        project = getattr(self.model, "project", None)
+        spread = float(starts.square().mean().sqrt())
+        solver = Adam(learning_rate=0.15 * spread, one_scale=project is not None)
+        with self._timings.phase(f"recover.{split}", len(samples)):
+            found = recover(decode, samples, starts, solver=solver, constrain=project, net=self.model)
         return found.codes
 
     def _starts(self, n: int, generator: torch.Generator) -> Tensor:

@@ -1,87 +1,235 @@
-"""Recovery: finding the codes of given data by optimising them through a frozen decoder, many at a time."""
+"""Recovery: finding the codes of given data by optimising them through a frozen decoder, many at a time.
+
+One engine for the test codes of Bojanowski et al., Optimizing the Latent Space of Generative Networks (2018), section
+4.4, for Lipton and Tripathi, Precise Recovery of Latent Vectors from Generative Adversarial Networks (2017), and for
+algorithm 1 of Kilcher, Lucchi, Hofmann, Flexible Prior Distributions for Deep Generative Models (2017).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from benchsuite.kit.similarity import squared_error
+from benchsuite.kit.nets import frozen
+from benchsuite.kit.newton import BFGS
+from benchsuite.kit.objective import RECOVERY_LOSSES, Objective, RecoveryLoss, RecoveryLossName
+from benchsuite.kit.samples import Samples
+from benchsuite.kit.solvers import Solver
 
-_CHUNK = 1024  # codes optimised at once, restarts included: bounds memory, changes no result
+BatchNormMode = Literal["eval", "train"]
+ClippingName = Literal["none", "standard", "stochastic"]
+Constraint = Callable[[Tensor], Tensor]
+
+_CODES = 1024  # the most that are optimised at once, restarts included
+_NUMBERS = 2**24  # the most numbers that their data, or a matrix for each, may have
 
 
 @dataclass(frozen=True)
 class Recovered:
-    """``codes`` (N, d) and their per-sample mean squared ``error`` (N,), each the best of its restarts."""
+    """The best of each sample's paths: its ``codes`` (N, d), their ``loss`` (N,), and after how many ``steps`` (N,).
+
+    The loss is infinite where no path had one.
+    """
 
     codes: Tensor
-    error: Tensor
+    loss: Tensor
+    steps: Tensor
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where recovery stands, for those who watch: ``codes`` (m, d) and their ``loss`` (m,) after ``step`` steps.
+
+    They are starts number ``restart`` (m,) of the samples ``sample`` (m,), as far as these are not done.
+    """
+
+    step: int
+    sample: Tensor
+    restart: Tensor
+    codes: Tensor
+    loss: Tensor
 
 
 def recover(
     decode: Callable[[Tensor], Tensor],
-    x: Tensor,
+    x: Tensor | Samples,
     starts: Tensor,
     *,
-    steps: int = 250,
-    learning_rate: float | None = None,
-    project: Callable[[Tensor], Tensor] | None = None,
+    solver: Solver | None = None,
+    loss: RecoveryLossName | RecoveryLoss = "mse",
+    constrain: Constraint | None = None,
+    stop_loss: float | None = None,
+    patience: int | None = None,
+    net: nn.Module | None = None,
+    batch_norm: BatchNormMode = "eval",
+    batch_size: int | None = None,
+    on_progress: Callable[[float], None] | None = None,
+    watch: Callable[[Progress], None] | None = None,
 ) -> Recovered:
-    """Codes z that minimise ||decode(z) - x||^2 for each row of ``x`` by Adam, from every one of its ``starts``.
+    """The point of least loss on the paths from each sample's starts, for every row of ``x``.
 
-    ``x`` is (N, *shape) and ``starts`` (restarts, N, d). The loss is a sum over samples, so that a code's path does
-    not depend on how many share its batch; ``decode`` must treat rows independently (evaluation mode).
-    ``learning_rate`` is in units of codes and falls linearly to a tenth; by default 0.15 times the root mean square
-    of the starts. ``project`` is applied after each step.
+    ``x`` is (N, *shape), on any device, ``starts`` (restarts, N, d). ``loss`` is ``mse``, ``lap1`` or a function of
+    (x_hat, x) to (n,). ``solver`` is by default BFGS, which has no step size to choose. ``constrain`` is applied to
+    the starts and after each step, see ``clipping``.
 
-    Source: Bojanowski et al., Optimizing the Latent Space of Generative Networks, section 4.4.
+    A sample is done when one of its paths reaches ``stop_loss``; a path is done when its least loss has not fallen by a
+    thousandth in ``patience`` steps, or when its solver cannot go on.
+
+    ``net`` is the module whose weights are frozen and whose batch norms are in the mode ``batch_norm`` meanwhile, by
+    default ``decode`` itself where it is one. In ``eval`` mode no code's path depends on what shares its batch; under
+    ``train`` they share statistics, so that results depend on ``batch_size`` and nothing stops early.
+
+    At most ``batch_size`` codes are optimised at once, which bounds memory whatever N is. ``on_progress`` is told the
+    part done, in [0, 1]; ``watch`` sees every point of every path. Raises ValueError for what does not go together.
     """
-    if learning_rate is None:
-        learning_rate = 0.15 * float(starts.square().mean().sqrt())
-    restarts, rows = starts.shape[0], max(1, _CHUNK // starts.shape[0])
-    codes, errors = [], []
-    for first in range(0, len(x), rows):
-        start = starts[:, first : first + rows].flatten(0, 1)
-        target = x[first : first + rows].repeat(restarts, *[1] * (x.ndim - 1))
-        z = _descend(decode, target, start, steps, learning_rate, project)
+    solver = solver or BFGS()
+    _check(x, starts, batch_norm, stop_loss is not None or patience is not None)
+    if constrain and not solver.takes_constraints:
+        raise ValueError(
+            f"{type(solver).__name__} cannot constrain its codes; choose another solver: "
+            "GradientDescent, Adam, RMSProp or LevenbergMarquardt"
+        )
+    measure = RECOVERY_LOSSES[loss] if isinstance(loss, str) else loss
+    search = _Search(solver, constrain, stop_loss, patience, batch_norm == "train", watch)
+    restarts, n, d = starts.shape
+    size = batch_size or min(_CODES, _NUMBERS // max(x[:1].numel(), d * d))
+    rows = max(1, size // restarts)
+    found = []
+    with _prepared(decode if net is None and isinstance(decode, nn.Module) else net, batch_norm):
+        for first in range(0, n, rows):
+            start = starts[:, first : first + rows]
+            target = x[first : first + rows].to(starts.device)
+            objective = Objective(decode, target.repeat(restarts, *[1] * (target.ndim - 1)), measure)
+            report = _part_of(on_progress, first / n, start.shape[1] / n)
+            found.append(search.run(objective, start, first, report))
+    return Recovered(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+
+def clipping(
+    name: ClippingName, low: Tensor | float, high: Tensor | float, generator: torch.Generator | None = None
+) -> Constraint | None:
+    """What keeps codes in a box, for ``constrain``. ``low`` and ``high`` are (d,) or one number.
+
+    ``standard`` takes coordinates outside to the nearest bound; ``stochastic`` draws each one that is at a bound or
+    outside anew, uniform on the box and independent of the others, by ``generator``, on its device.
+
+    Source: Lipton and Tripathi (2017), section 2.
+    """
+    if name == "none":
+        return None
+    if name == "standard":
+        return lambda z: torch.maximum(torch.minimum(z, torch.as_tensor(high).to(z)), torch.as_tensor(low).to(z))
+
+    def redraw(z: Tensor) -> Tensor:
+        device = z.device if generator is None else generator.device
+        lowest, highest = torch.as_tensor(low).to(z), torch.as_tensor(high).to(z)
+        unit = torch.rand(z.shape, generator=generator, device=device, dtype=z.dtype).to(z.device)
+        return torch.where((z <= lowest) | (z >= highest), lowest + (highest - lowest) * unit, z)
+
+    return redraw
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What paths have in common."""
+
+    solver: Solver
+    constrain: Constraint | None
+    stop_loss: float | None
+    patience: int | None
+    coupled: bool
+    watch: Callable[[Progress], None] | None
+
+    def run(
+        self, objective: Objective, starts: Tensor, first: int, report: Callable[[float], None]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The best codes (n, d) from ``starts`` (restarts, n, d), their losses (n,) and steps (n,).
+
+        ``first`` is the number of the first sample.
+        """
+        restarts, n, _ = starts.shape
+        paths = torch.arange(restarts * n, device=starts.device)  # those still going
+        best = self._allowed(starts.flatten(0, 1).clone())
+        least = torch.full_like(best[:, 0], torch.inf)
+        at, improved, mark = torch.zeros_like(paths), torch.zeros_like(paths), least.clone()
+        state = self.solver.begin(objective, best.clone())
+        for step in range(self.solver.steps + 1):
+            last = step == self.solver.steps
+            codes = state["codes"]
+            value, gradient = (objective.value(codes), codes) if last else objective.value_and_gradient(codes)
+            lower = value < least[paths]
+            lowered = paths[lower]
+            best[lowered], least[lowered], at[lowered] = codes[lower], value[lower], step
+            if self.watch:
+                self.watch(Progress(step, first + paths % n, paths // n, codes, value))
+            if last:
+                break
+            self.solver.advance(objective, state, value, gradient, step / self.solver.steps)
+            state["codes"] = self._allowed(state["codes"])
+            if self.patience is not None:
+                much = least < 0.999 * mark
+                improved, mark = torch.where(much, step, improved), torch.where(much, least, mark)
+            going = self._going(state, least.view(restarts, n), step - improved, paths)
+            if going is not None and not bool(going.all()):
+                paths, state = paths[going], {name: rows[going] for name, rows in state.items()}
+                objective.keep(going)
+            if not len(paths):
+                break
+            report(step / self.solver.steps)
+        report(1.0)
+        choice = least.view(restarts, n).argmin(0) * n + torch.arange(n, device=starts.device)
+        return best[choice], least[choice], at[choice]
+
+    def _allowed(self, codes: Tensor) -> Tensor:
+        if self.constrain is None:
+            return codes
         with torch.no_grad():
-            error = squared_error(decode(z), target)
-        error, z = error.view(restarts, -1), z.view(restarts, -1, z.shape[1])
-        best = error.nan_to_num(nan=torch.inf).argmin(0)  # argmin alone would choose NaN
-        columns = torch.arange(len(best), device=z.device)
-        codes.append(z[best, columns])
-        errors.append(error[best, columns])
-    return Recovered(torch.cat(codes), torch.cat(errors))
+            return self.constrain(codes)
+
+    def _going(self, state: dict[str, Tensor], least: Tensor, waited: Tensor, paths: Tensor) -> Tensor | None:
+        """Which of ``paths`` go on, a mask; None where nothing was asked that could stop one."""
+        stopped = [state["stalled"]] if "stalled" in state and not self.coupled else []
+        if self.stop_loss is not None:
+            stopped.append((least.amin(0) <= self.stop_loss)[paths % least.shape[1]])
+        if self.patience is not None:
+            stopped.append(waited[paths] >= self.patience)
+        return ~torch.stack(stopped).any(0) if stopped else None
 
 
-def _descend(
-    decode: Callable[[Tensor], Tensor],
-    target: Tensor,
-    start: Tensor,
-    steps: int,
-    learning_rate: float,
-    project: Callable[[Tensor], Tensor] | None,
-) -> Tensor:
-    z = start.clone()
-    first, second = torch.zeros_like(z), torch.zeros_like(z if project is None else z[:, :1])
-    for step in range(steps):
-        with torch.enable_grad():
-            z.requires_grad_()
-            loss = (decode(z) - target).square().flatten(1).sum(1).sum()
-            (gradient,) = torch.autograd.grad(loss, z)
-        z = z.detach()
-        # One scale a code where codes are projected: with one a coordinate, descent ends where the rescaled gradient
-        # is normal to the set, which is not at the nearest code.
-        squares = gradient.square() if project is None else gradient.square().mean(1, keepdim=True)
-        first.lerp_(gradient, 0.1)
-        second.lerp_(squares, 0.001)
-        unbiased = first / (1 - 0.9 ** (step + 1)), second / (1 - 0.999 ** (step + 1))
-        rate = learning_rate * (1 - 0.9 * step / steps)
-        z = z - rate * unbiased[0] / (unbiased[1].sqrt() + 1e-8)
-        if project is not None:
-            with torch.no_grad():
-                z = project(z)
-    return z
+@contextmanager
+def _prepared(net: nn.Module | None, batch_norm: BatchNormMode) -> Iterator[None]:
+    """``net`` with frozen weights and its batch norms in the mode asked for; afterwards all is as it was."""
+    if net is None:
+        yield
+        return
+    modes = [(module, module.training) for module in net.modules()]
+    statistics = [(buffer, buffer.clone()) for buffer in net.buffers()] if batch_norm == "train" else []
+    try:
+        net.eval()
+        for module in net.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.train(batch_norm == "train")
+        with frozen(net):
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        with torch.no_grad():
+            for buffer, before in statistics:
+                buffer.copy_(before)
+
+
+def _part_of(on_progress: Callable[[float], None] | None, done: float, share: float) -> Callable[[float], None]:
+    return lambda part: on_progress(done + share * part) if on_progress else None
+
+
+def _check(x: Tensor | Samples, starts: Tensor, batch_norm: BatchNormMode, stops: bool) -> None:
+    if starts.ndim != 3 or starts.shape[1] != len(x) or not len(starts):
+        raise ValueError(f"starts are (restarts, {len(x)}, d) for {len(x)} samples; got {tuple(starts.shape)}")
+    if batch_norm == "train" and stops:
+        raise ValueError("stop_loss and patience need batch_norm='eval': codes that share statistics cannot stop apart")
