@@ -86,6 +86,10 @@ class Model(nn.Module, ABC):
     - ``encode(x) -> z``: (N, *shape) -> (N, latent_dim);
     - ``decode(z) -> x``: (N, latent_dim) -> (N, *shape), images in [0, 1];
     - ``log_prob(x) -> (N,)``: log density in nats;
+    - ``elbo(x, generator, draws) -> (N,)``: an estimate of the evidence lower bound of log p(x) in nats, constants
+      included, by ``draws`` codes for each row; ``generator`` lives on the CPU;
+    - ``log_likelihood(x, generator, draws) -> (N,)``: likewise the importance-weighted bound, which rises to log p(x)
+      with ``draws``. These three raise NotApplicableError where what was fitted has no density;
     - ``codes``: (n_train, latent_dim), those of the training rows in order, counted apart from the parameters;
     - ``prior``: an object with ``sample(n, generator)``, and where known ``std``, ``low``, ``high``, ``log_prob``;
     - ``project(z) -> z``: the nearest codes that the model allows;
@@ -143,6 +147,7 @@ class Metric:
     metric's own and can be selected (``fd[features=classifier]``). ``compute`` returns a number, or a mapping of
     numbers that gives rows named ``metric.key``. ``version`` goes up when the same model would score otherwise.
     ``kind`` says that it is for images or for vectors only, so that it is not chosen unasked for the others.
+    ``default`` says whether it is chosen where a run names no metrics.
     """
 
     name: str
@@ -151,6 +156,7 @@ class Metric:
     unit: str = ""
     version: int = 1
     kind: Kind | None = None
+    default: bool = True
 
     @property
     def direction(self) -> Literal["max", "min", "none"]:

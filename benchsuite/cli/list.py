@@ -34,7 +34,8 @@ def command(kind: str | None, as_json: bool) -> None:
         click.echo(f"{each}:")
         width = max((len(item["name"]) for item in found[each]), default=0)
         for item in found[each]:
-            click.echo(f"  {item['name']:{width}}  {item['summary']}")
+            named = "" if item.get("default", True) else " (only where it is named)"
+            click.echo(f"  {item['name']:{width}}  {item['summary']}{named}")
             for parameter in item["parameters"] if kind else ():
                 click.echo(f"  {'':{width}}    {parameter['name']}={parameter['default']}: {parameter['allowed']}")
             for name, values in item["presets"].items() if kind else ():
@@ -68,7 +69,7 @@ def _describe(item: Any) -> dict[str, Any]:
         "presets": {name: dict(values) for name, values in getattr(item, "presets", {}).items()},
     }
     if isinstance(item, Metric):
-        described |= {"unit": item.unit, "direction": item.direction, "version": item.version}
+        described |= {"unit": item.unit, "direction": item.direction, "version": item.version, "default": item.default}
     return described
 
 

@@ -121,14 +121,14 @@ def _metrics(recipe: Recipe, dataset: Bound | _Broken, registry: Registry) -> li
 
 
 def _applies(selection: Selection, dataset: type[Dataset], registry: Registry) -> bool:
-    """Whether a metric that nobody asked for by name is for data of this kind, and can be told what it asks."""
+    """Whether a metric is chosen unasked: where it wants to be, for data of this kind, that can tell what it asks."""
     try:
         metric = registry.get("metrics", selection.name)
         asked = bind_metric(selection, dataset, 0, registry).artefacts
     except PluginError:
         return True  # its row will say what is wrong
     known = "truth" not in asked or dataset.truth is not Dataset.truth
-    return known and metric.kind in (None, dataset.kind)
+    return metric.default and known and metric.kind in (None, dataset.kind)
 
 
 def _cell(

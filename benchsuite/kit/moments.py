@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,8 +11,11 @@ from torch import Tensor
 
 from benchsuite.kit.samples import Samples
 
-_BLOCK = 1024
+_BLOCK = 1024  # rows, of which wide samples have fewer in a block
+_BLOCK_NUMBERS = 2**22  # the most numbers in a block of rows: 32 MiB in float64
 _DENSE = 4096  # the largest side of a matrix that is decomposed whole
+_CONVERGED = 1e-9  # relative change of every variance, from one power iteration to the next
+_ITERATIONS = 100
 
 
 class Moments:
@@ -70,17 +74,27 @@ class PrincipalAxes:
     residual_variance: float
 
 
+def most_axes(n: int, shape: tuple[int, ...]) -> int:
+    """How many principal axes ``n`` samples of this shape can have: one fewer than there are, at most their size.
+
+    >>> most_axes(10, (1, 2, 2)), most_axes(3, (1, 2, 2))
+    (4, 2)
+    """
+    return min(n - 1, math.prod(shape))
+
+
 def principal_axes(samples: Samples, d: int) -> PrincipalAxes:
     """The ``d`` principal axes of ``samples``, flattened, in float64.
 
     Streams the samples: by their covariance or, where N < D, their Gram matrix if the smaller side is at most 4096,
-    else by block power iterations. Signs are fixed (the largest entry of an axis is positive). Raises ValueError unless
-    1 <= d <= min(N - 1, D).
+    else by block power iterations, until no variance changes by more than 1e-9 of itself, at most 100. Memory is that
+    matrix, or D x 2d, and two blocks of rows, whatever N. Signs are fixed (the largest entry of an axis is positive).
+    Raises ValueError unless 1 <= d <= min(N - 1, D).
 
     Source: Pearson (1901); Halko, Martinsson, Tropp, Finding Structure with Randomness (2011), algorithm 4.4.
     """
-    n, dim = len(samples), int(torch.tensor(samples.shape).prod())
-    if not 1 <= d <= min(n - 1, dim):
+    n, dim = len(samples), math.prod(samples.shape)
+    if not 1 <= d <= most_axes(n, samples.shape):
         raise ValueError(f"{d} principal axes asked of {n} samples with {dim} numbers each; at most {min(n - 1, dim)}")
     if dim <= min(n, _DENSE):
         moments = Moments.of(_flat_blocks(samples))
@@ -88,8 +102,8 @@ def principal_axes(samples: Samples, d: int) -> PrincipalAxes:
         axes, variances = vectors.flip(1).T[:d], values.flip(0)[:d]
         total = float(values.clamp_min(0).sum())
     else:
-        mean = torch.stack([block.sum(0) for block in _flat_blocks(samples)]).sum(0) / n
-        total = sum(float((block - mean).square().sum()) for block in _flat_blocks(samples)) / (n - 1)
+        mean = sum((block.sum(0) for block in _flat_blocks(samples)), torch.zeros((), dtype=torch.float64)) / n
+        total = sum(float(block.square_().sum()) for block in _centred_blocks(samples, mean)) / (n - 1)
         axes, variances = (_by_gram if n <= _DENSE else _by_power)(samples, mean, d)
     signs = axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
     variances = variances.clamp_min(0)
@@ -97,35 +111,49 @@ def principal_axes(samples: Samples, d: int) -> PrincipalAxes:
     return PrincipalAxes(mean, axes * signs, variances, residual)
 
 
+def _rows(samples: Samples) -> int:
+    """How many rows a block has."""
+    return max(1, min(_BLOCK, _BLOCK_NUMBERS // math.prod(samples.shape)))
+
+
 def _flat_blocks(samples: Samples) -> Iterable[Tensor]:
-    return (block.flatten(1).to(torch.float64) for block in samples.batches(_BLOCK))
+    return (block.flatten(1).to(torch.float64, copy=True) for block in samples.batches(_rows(samples)))
+
+
+def _centred_blocks(samples: Samples, mean: Tensor) -> Iterable[Tensor]:
+    return (block.sub_(mean) for block in _flat_blocks(samples))
 
 
 def _by_gram(samples: Samples, mean: Tensor, d: int) -> tuple[Tensor, Tensor]:
-    blocks = [(block - mean).to(torch.float32) for block in _flat_blocks(samples)]
-    gram = torch.cat([torch.cat([a.double() @ b.double().T for b in blocks], 1) for a in blocks])
+    n, step = len(samples), _rows(samples)
+    gram = torch.empty(n, n, dtype=torch.float64, device=mean.device)
+    for i, left in enumerate(_centred_blocks(samples, mean)):
+        # Every pair is read anew: all blocks at once would be a copy of the samples, several times their size.
+        for j, right in zip(range(i + 1), _centred_blocks(samples, mean), strict=False):
+            here, there = slice(i * step, (i + 1) * step), slice(j * step, (j + 1) * step)
+            part = left @ right.T
+            gram[here, there], gram[there, here] = part, part.T
     values, vectors = torch.linalg.eigh(gram)
-    top = vectors.flip(1)[:, :d]
-    axes = sum(part.T @ block.double() for part, block in zip(torch.split(top, _BLOCK), blocks, strict=True))
-    axes = torch.linalg.qr(torch.as_tensor(axes).T).Q.T
-    return axes, values.flip(0)[:d] / (len(samples) - 1)
+    top = torch.split(vectors.flip(1)[:, :d], step)
+    axes = torch.zeros(len(mean), d, dtype=torch.float64, device=mean.device)
+    for part, block in zip(top, _centred_blocks(samples, mean), strict=True):
+        axes.addmm_(block.T, part)
+    return torch.linalg.qr(axes).Q.T, values.flip(0)[:d] / (n - 1)
 
 
-def _by_power(
-    samples: Samples, mean: Tensor, d: int, iterations: int = 12, oversampling: int = 10
-) -> tuple[Tensor, Tensor]:
+def _by_power(samples: Samples, mean: Tensor, d: int, oversampling: int = 10) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)  # a start for the iteration, not a source of variation
     width = min(max(2 * d, d + oversampling), len(samples), len(mean))
-    basis = torch.randn(len(mean), width, generator=generator, dtype=torch.float64)
-    basis = basis.to(mean.device)
-    for _ in range(iterations):
-        basis = torch.linalg.qr(basis).Q
+    image = torch.randn(len(mean), width, generator=generator, dtype=torch.float64).to(mean.device)
+    variances = torch.zeros(d, dtype=torch.float64, device=mean.device)
+    for _ in range(_ITERATIONS):
+        basis = torch.linalg.qr(image).Q
         image = torch.zeros_like(basis)
-        for block in _flat_blocks(samples):
-            centred = block - mean
-            image += centred.T @ (centred @ basis)
-        basis = image
-    basis = torch.linalg.qr(basis).Q
-    small = Moments.of((block - mean) @ basis for block in _flat_blocks(samples)).covariance
-    values, vectors = torch.linalg.eigh(small)
-    return (basis @ vectors.flip(1)[:, :d]).T, values.flip(0)[:d]
+        for block in _centred_blocks(samples, mean):
+            image.addmm_(block.T, block @ basis)
+        values, vectors = torch.linalg.eigh(basis.T @ image / (len(samples) - 1))
+        before, variances = variances, values.flip(0)[:d]
+        # Variances of nothing but rounding never settle by their own measure: hence the largest one's part in it.
+        if bool(((variances - before).abs() <= _CONVERGED * variances + 1e-14 * variances[0]).all()):
+            break
+    return (basis @ vectors.flip(1)[:, :d]).T, variances
