@@ -1,4 +1,4 @@
-"""RowAdam is Adam with a life of its own for every row, and the ball holds what is projected onto it."""
+"""RowAdam is Adam with a life of its own for every row; ball and sphere hold what is projected onto them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from benchsuite.kit.optimisers import RowAdam, project_to_ball
+from benchsuite.kit.optimisers import RowAdam, project_to_ball, project_to_sphere
 
 
 def gradients(steps: int, n: int, d: int, dtype: torch.dtype) -> Tensor:
@@ -109,3 +109,30 @@ def test_what_is_projected_is_never_outside_the_ball_and_stays_where_it_is(rows:
     outside = ~inside
     assert torch.allclose(norms[outside], torch.ones_like(norms[outside]), rtol=1e-6)
     assert torch.allclose(projected[outside] * z[outside].norm(dim=1, keepdim=True), z[outside], rtol=1e-5, atol=1e-5)
+
+
+@given(codes)
+@settings(deadline=None)
+def test_what_is_projected_to_the_sphere_has_norm_one_and_the_direction_it_had(rows: list[list[float]]) -> None:
+    z = torch.tensor(rows)
+    projected = project_to_sphere(z)
+    assert torch.allclose(projected.double().norm(dim=1), torch.ones(len(z), dtype=torch.float64), rtol=1e-6)
+    torch.testing.assert_close(project_to_sphere(projected), projected, rtol=1e-6, atol=1e-7)
+    wide = z.double()
+    nearest = wide / wide.norm(dim=1, keepdim=True)  # in float64 squares of the smallest float32 are numbers
+    some = wide.abs().amax(1) > 0
+    torch.testing.assert_close(projected[some].double(), nearest[some], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-45, 1e-30, 1e-20, 1.0, 1e20, 3e38])
+def test_no_length_is_too_small_or_too_large_for_the_sphere(size: float) -> None:
+    z = torch.tensor([[size, -size, size], [0.0, size, 0.0]])
+    projected = project_to_sphere(z)
+    assert bool(projected.isfinite().all())
+    assert torch.allclose(projected.norm(dim=1), torch.ones(2), rtol=1e-6)
+    if size > 0:
+        assert torch.equal(projected.sign(), z.sign())
+
+
+def test_zeros_go_to_the_first_unit_vector() -> None:
+    assert torch.equal(project_to_sphere(torch.zeros(2, 3)), torch.tensor([[1.0, 0.0, 0.0]]).expand(2, 3))

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, Normal, Uniform
 
-from benchsuite.kit.priors import GaussianPrior, NormalPrior, UniformPrior
+from benchsuite.kit.priors import GaussianPrior, MixturePrior, NormalPrior, UniformPrior
 
 N = 20_000
 STD = torch.tensor([0.5, 1.0, 3.0])
@@ -34,12 +35,41 @@ def fitted(codes: Tensor, isotropic: bool = False) -> GaussianPrior:
     return prior
 
 
+def clustered(n: int = 600, d: int = 3, clusters: int = 3, seed: int = 1) -> Tensor:
+    """Codes in clusters far apart, the first with the most of them, each with a covariance of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    of_row = (torch.rand(n, generator=generator).square() * clusters).long()
+    centres = 4 * torch.eye(clusters, d)
+    shapes = 0.3 * torch.randn(clusters, d, d, generator=generator)
+    noise = torch.randn(n, 1, d, generator=generator)
+    return centres[of_row] + (noise @ shapes[of_row]).squeeze(1)
+
+
+def fitted_mixture(codes: Tensor, components: int = 3, seed: int = 0) -> MixturePrior:
+    prior = MixturePrior(codes.shape[1], components)
+    prior.fit_to(codes, seed)
+    return prior
+
+
+def in_sklearn(prior: MixturePrior) -> GaussianMixture:
+    """The library's mixture of the same weights, means and covariances."""
+    weights, mean, factor = (value.double().numpy() for value in (prior.weights, prior.mean, prior.factor))
+    mixture = GaussianMixture(len(weights))
+    mixture.weights_, mixture.means_ = weights, mean
+    mixture.covariances_ = factor @ factor.transpose(0, 2, 1)
+    precisions = np.linalg.inv(mixture.covariances_)
+    mixture.precisions_cholesky_ = np.linalg.cholesky((precisions + precisions.transpose(0, 2, 1)) / 2)
+    return mixture
+
+
 PRIORS: dict[str, Callable[[], nn.Module]] = {
     "normal": lambda: NormalPrior(3),
     "scaled normal": lambda: NormalPrior(3, STD),
     "uniform": lambda: UniformPrior(3, -0.5, 2.0),
     "gaussian": lambda: fitted(correlated()),
     "untouched gaussian": lambda: GaussianPrior(3),
+    "mixture": lambda: fitted_mixture(clustered()),
+    "untouched mixture": lambda: MixturePrior(3, 4),
 }
 
 
@@ -77,7 +107,13 @@ def test_the_gaussian_density_is_that_of_torch() -> None:
 def test_a_density_integrates_to_one() -> None:
     grid = torch.linspace(-15, 15, 601)
     points = torch.cartesian_prod(grid, grid)
-    for prior in (NormalPrior(2, torch.tensor([0.7, 2.0])), UniformPrior(2, -3.0, 4.0), fitted(correlated(d=2))):
+    mixture = fitted_mixture(clustered(d=2, clusters=2), 2)
+    for prior in (
+        NormalPrior(2, torch.tensor([0.7, 2.0])),
+        UniformPrior(2, -3.0, 4.0),
+        fitted(correlated(d=2)),
+        mixture,
+    ):
         mass = float(prior.log_prob(points).double().exp().sum()) * 0.05**2
         assert mass == pytest.approx(1, rel=0.02)  # the grid cuts the edges of the box off by up to half a cell
 
@@ -88,7 +124,7 @@ def test_draws_have_the_spread_that_the_prior_states(name: str) -> None:
     z, std = draw(prior), torch.as_tensor(prior.std)
     assert z.shape == (N, 3)
     assert z.dtype == torch.float32
-    # The standard error of a normal's standard deviation is std / sqrt(2 N); a uniform's is smaller.
+    # The standard error of a normal's standard deviation is std / sqrt(2 N); that of flatter laws is smaller.
     assert bool(((z.std(0) - std).abs() < 5 * std / math.sqrt(2 * N)).all())
 
 
@@ -110,7 +146,7 @@ def test_uniform_draws_are_uniform_and_inside_their_box() -> None:
 
 @pytest.mark.parametrize("name", PRIORS)
 def test_coordinates_of_independent_priors_do_not_correlate(name: str) -> None:
-    if name == "gaussian":
+    if name in ("gaussian", "mixture"):
         return
     correlations = np.corrcoef(draw(PRIORS[name]()).numpy(), rowvar=False) - np.eye(3)
     assert np.abs(correlations).max() < 5 / math.sqrt(N)
@@ -186,6 +222,129 @@ def test_without_a_generator_the_global_one_is_drawn_from(name: str) -> None:
 @pytest.mark.parametrize("name", PRIORS)
 def test_a_prior_is_saved_and_loaded_with_its_model(name: str) -> None:
     prior = PRIORS[name]()
-    other = type(prior)(3)
+    other = MixturePrior(3, len(prior.weights)) if isinstance(prior, MixturePrior) else type(prior)(3)
     other.load_state_dict(prior.state_dict())
     assert torch.equal(draw(prior, 4), draw(other, 4))
+
+
+def test_the_mixtures_density_is_that_of_scikit_learn() -> None:
+    prior = fitted_mixture(clustered())
+    z = 3 * torch.randn(200, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = in_sklearn(prior).score_samples(z.numpy())
+    np.testing.assert_allclose(prior.log_prob(z).numpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_mixture_fits_its_codes_as_well_as_scikit_learn_does() -> None:
+    codes = clustered()
+    library = GaussianMixture(3, random_state=0).fit(codes.double().numpy())
+    prior = fitted_mixture(codes)
+    assert float(prior.log_prob(codes).mean()) == pytest.approx(library.score(codes.double().numpy()), abs=1e-2)
+    order, theirs = prior.mean[:, 0].argsort(), library.means_[:, 0].argsort()
+    np.testing.assert_allclose(prior.mean[order].numpy(), library.means_[theirs], atol=1e-2)
+    np.testing.assert_allclose(prior.weights[order].numpy(), library.weights_[theirs], atol=1e-2)
+
+
+@pytest.mark.parametrize("size", [1e-4, 1.0, 1e4])
+def test_the_unit_of_codes_does_not_change_the_mixture(size: float) -> None:
+    """scikit-learn adds its millionth in the data's own unit, which would drown small codes."""
+    codes = clustered()
+    prior, scaled = fitted_mixture(codes), fitted_mixture(size * codes)
+    assert torch.allclose(scaled.mean, size * prior.mean, rtol=1e-3, atol=1e-3 * size)
+    assert torch.allclose(scaled.std, size * prior.std, rtol=1e-3)
+
+
+def test_a_mixture_of_one_is_the_gaussian() -> None:
+    codes = correlated()
+    one, gaussian = fitted_mixture(codes, 1), fitted(codes)
+    assert torch.allclose(one.mean[0], gaussian.mean, atol=1e-5)
+    assert torch.allclose(one.std, gaussian.std, rtol=2e-3)  # sqrt(499 / 500): the most likely divides by n
+    assert torch.allclose(one.log_prob(codes), gaussian.log_prob(codes), atol=2e-2)
+
+
+def test_mixture_draws_have_the_mean_and_covariance_of_their_codes() -> None:
+    """Which those of a fitted mixture are exactly, whatever its components: EM keeps the first two moments."""
+    codes = clustered(seed=3)
+    mean, covariance = codes.double().numpy().mean(0), np.cov(codes.double().numpy(), rowvar=False, bias=True)
+    z = draw(fitted_mixture(codes)).double().numpy()
+    assert np.all(np.abs(z.mean(0) - mean) < 5 * np.sqrt(np.diag(covariance) / N))
+    products = np.einsum("ni,nj->nij", z - z.mean(0), z - z.mean(0))
+    assert np.all(np.abs(products.mean(0) - covariance) < 5 * products.std(0) / np.sqrt(N))
+
+
+def test_mixture_draws_come_from_the_components_by_their_weights() -> None:
+    prior = fitted_mixture(clustered())
+    chosen = in_sklearn(prior).predict(draw(prior).double().numpy())  # clusters lie far apart
+    shares, weights = np.bincount(chosen, minlength=3) / N, prior.weights.numpy()
+    assert weights.sum() == pytest.approx(1, abs=1e-6) and weights.max() > 1.5 * weights.min()
+    assert np.all(np.abs(shares - weights) < 5 * np.sqrt(weights * (1 - weights) / N) + 1e-3)
+
+
+def test_each_component_draws_from_its_own_normal() -> None:
+    prior = fitted_mixture(clustered())
+    mixture, z = in_sklearn(prior), draw(prior).double().numpy()
+    chosen = mixture.predict(z)
+    for component in range(3):
+        factor = np.linalg.cholesky(mixture.covariances_[component])
+        white = np.linalg.solve(factor, (z[chosen == component] - mixture.means_[component]).T).ravel()
+        assert stats.kstest(white, stats.norm.cdf).pvalue > 1e-6
+
+
+def test_clustered_codes_are_drawn_near_their_clusters_by_the_mixture_only() -> None:
+    """Between the clusters, where there is no code, the single Gaussian puts many draws."""
+    codes = clustered()
+
+    def farther_than_codes(prior: nn.Module) -> float:
+        """The share of 2000 draws that lie farther from a code than 99% of the codes from another one."""
+        apart = torch.cdist(codes, codes).fill_diagonal_(torch.inf).amin(1).quantile(0.99)
+        return float((torch.cdist(draw(prior, 2000), codes).amin(1) > apart).float().mean())
+
+    mixture, gaussian = farther_than_codes(fitted_mixture(codes)), farther_than_codes(fitted(codes))
+    assert mixture < 0.05 and gaussian > 0.5
+    assert float(fitted_mixture(codes).log_prob(codes).mean()) > float(fitted(codes).log_prob(codes).mean()) + 1
+
+
+def test_the_seed_decides_the_mixture() -> None:
+    codes = torch.rand(200, 3, generator=torch.Generator().manual_seed(0))  # of no clusters: many optima
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index, union-attr]
+    first, again, other = (fitted_mixture(codes, 8, seed).state_dict() for seed in (7, 7, 8))
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not torch.equal(first["mean"], other["mean"])
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.array_equal(np.random.get_state()[1], before[1])  # type: ignore[index]
+    fitted_mixture(codes, 2, seed=-1)
+    fitted_mixture(codes, 2, seed=2**40)
+
+
+DEGENERATE = {
+    "all equal": torch.full((30, 3), 0.25),
+    "all zero": torch.zeros(30, 3),
+    "two points": torch.eye(3)[[0, 1] * 15],
+    "in a plane": torch.randn(60, 2, generator=torch.Generator().manual_seed(0))
+    @ torch.tensor([[1.0, 2, 0], [0, 1, -1]]),
+    "as many as components": torch.randn(4, 3, generator=torch.Generator().manual_seed(0)),
+    "one outlier": torch.cat([torch.zeros(29, 3), torch.full((1, 3), 1e3)]),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_a_mixture_can_be_fitted_to_degenerate_codes(name: str) -> None:
+    codes = DEGENERATE[name]
+    prior = fitted_mixture(codes, 4)
+    z = draw(prior, 500)
+    assert bool(z.isfinite().all()) and bool(prior.log_prob(codes).isfinite().all())
+    spread = float((codes - codes.mean(0)).square().mean().sqrt()) or 1.0
+    far = torch.cdist(z, codes).amin(1).max()
+    assert name in ("in a plane", "as many as components") or float(far) < 0.02 * spread  # 1e-3 a coordinate is added
+    if name == "in a plane":
+        assert float((z @ torch.tensor([2.0, -1.0, -1.0])).abs().max()) < 0.05
+
+
+def test_a_single_code_makes_a_mixture_of_one() -> None:
+    prior = fitted_mixture(torch.tensor([[1.0, -2.0]]), 1)
+    assert torch.allclose(draw(prior, 20), torch.tensor([[1.0, -2.0]]).expand(20, 2), atol=0.01)
+
+
+def test_fewer_codes_than_components_are_refused() -> None:
+    with pytest.raises(ValueError, match="a mixture of 4 components needs as many codes; got 3"):
+        fitted_mixture(torch.randn(3, 2), 4)

@@ -78,3 +78,18 @@ def project_to_ball(z: Tensor) -> Tensor:
             [0.3000, 0.4000]])
     """
     return torch.div(z, z.norm(dim=1, keepdim=True).clamp_min(1))
+
+
+def project_to_sphere(z: Tensor) -> Tensor:
+    """Each row divided by its norm, (N, d) -> (N, d); the first unit vector for a row of zeros, which is near no point.
+
+    >>> project_to_sphere(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    tensor([[0.6000, 0.8000],
+            [1.0000, 0.0000]])
+    """
+    largest = z.abs().amax(1, keepdim=True)
+    scaled = z / largest.where(largest > 0, torch.ones_like(largest))  # squares of tiny or huge entries are not numbers
+    first = torch.zeros_like(z)
+    first[:, 0] = 1
+    scaled = torch.where(largest > 0, scaled, first)
+    return torch.div(scaled, scaled.norm(dim=1, keepdim=True))
