@@ -29,7 +29,8 @@ ROWS = 33  # an odd last batch of one at batch_size=16
 def quick(name: str) -> Method:
     """The method, small and brief where it has such knobs."""
     cls = REGISTRY.get("methods", name)
-    wanted = {"epochs": 1, "batch_size": 16, "width": 4}
+    wanted = {"epochs": 1, "batch_size": 16, "width": 4, "prior_width": 4}
+    wanted |= {"reversal_steps": 2, "prior_epochs": 1, "retraining_epochs": 1}
     method: Method = cls(**{key: value for key, value in wanted.items() if key in parameters_of(cls)})
     return method
 

@@ -21,7 +21,7 @@ from benchsuite.kit.adversarial import LOSSES, AdversarialLoss, LossName, gradie
 from benchsuite.kit.models import LatentModel
 from benchsuite.kit.nets import Norm, discriminator, frozen, generator
 from benchsuite.kit.optimisers import OptimiserName, make_optimiser
-from benchsuite.kit.priors import PRIORS, PriorName
+from benchsuite.kit.priors import PRIORS, NormalPrior, PriorName, UniformPrior
 from benchsuite.kit.samples import Samples
 from benchsuite.kit.training import Run, Schedule, batch_sizes
 from benchsuite.parameters import BelowOne, Between, Count, NonNegative, Positive, PositiveInt, Sizes
@@ -30,10 +30,10 @@ _TUTORIAL_PICTURES = 64
 
 
 class GANModel(LatentModel):
-    """A generator (the ``decoder``) with a fixed prior, and the discriminator it is trained against."""
+    """A generator (the ``decoder``) with its prior, and the discriminator it is trained against."""
 
-    def __init__(self, spec: DataSpec, prior: PriorName, decoder: nn.Module, critic: nn.Module) -> None:
-        super().__init__(spec, PRIORS[prior](spec.latent_dim), decoder)
+    def __init__(self, spec: DataSpec, prior: nn.Module, decoder: nn.Module, critic: nn.Module) -> None:
+        super().__init__(spec, prior, decoder)
         self.discriminator = critic
 
 
@@ -79,14 +79,17 @@ class GAN(Method):
         """Alternate steps of the discriminator and of the generator."""
         assert isinstance(model, GANModel)
         self._check_that_the_generator_learns(self.epochs * len(batch_sizes(len(train), self.batch_size)))
-        model = run.prepare(model)
+        self.play(run.prepare(model), train, run, self.epochs)
+
+    def play(self, model: GANModel, train: Samples, run: Run, epochs: int) -> None:
+        """Alternate their steps for ``epochs`` passes over ``train``, with new optimisers."""
         optimiser = self.generator_optimiser(model)
         critic_rate = self.discriminator_learning_rate or self.learning_rate
         critic_optimiser = self.make_optimiser(self.optimiser, model.discriminator, critic_rate)
         batches = run.batches(
             train,
             batch_size=self.batch_size,
-            epochs=self.epochs,
+            epochs=epochs,
             state=(model, optimiser, critic_optimiser),
             shuffle=self.shuffle(),
         )
@@ -134,6 +137,10 @@ class GAN(Method):
             loss = self.objective.generator(model.discriminator(fake)).mean()
         run.step(optimiser, loss, name="generator")
 
+    def make_prior(self, spec: DataSpec) -> NormalPrior | UniformPrior:
+        """The distribution of codes that training begins with."""
+        return PRIORS[self.prior](spec.latent_dim)
+
     def generator_optimiser(self, model: GANModel) -> torch.optim.Optimizer:
         """The generator's optimiser."""
         return self.make_optimiser(self.optimiser, model.decoder, self.learning_rate)
@@ -165,7 +172,7 @@ class ConvGAN(GAN):
 
     def build(self, spec: DataSpec) -> GANModel:
         """Generator and discriminator, untrained. Raises ParameterError for a ``depth`` that the images rule out."""
-        return GANModel(spec, self.prior, *self.networks(spec))
+        return GANModel(spec, self.make_prior(spec), *self.networks(spec))
 
     def networks(self, spec: DataSpec) -> tuple[nn.Module, nn.Module]:
         """(generator, discriminator), newly initialised."""

@@ -105,7 +105,7 @@ class FullyConnectedGAN(GAN):
         dim = math.prod(spec.shape)
         critic = MLP(dim, 1, self.discriminator_hidden, self.discriminator_activation)
         return GANModel(
-            spec, self.prior, self._generator(spec, dim), nn.Sequential(nn.Flatten(), critic, nn.Flatten(0))
+            spec, self.make_prior(spec), self._generator(spec, dim), nn.Sequential(nn.Flatten(), critic, nn.Flatten(0))
         )
 
     def _generator(self, spec: DataSpec, dim: int) -> nn.Module:

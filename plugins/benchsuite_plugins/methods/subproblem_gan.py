@@ -27,7 +27,6 @@ from benchsuite.kit.adversarial import LOSSES, LossName
 from benchsuite.kit.gan import ConvGAN, GANModel
 from benchsuite.kit.nets import frozen
 from benchsuite.kit.optimisers import OptimiserName, make_optimiser
-from benchsuite.kit.priors import PriorName
 from benchsuite.kit.similarity import ssim, total_variation
 from benchsuite.kit.training import Schedule
 
@@ -63,7 +62,7 @@ class SubproblemGANModel(GANModel):
     inverse_examples: Tensor
     kept: Tensor
 
-    def __init__(self, spec: DataSpec, prior: PriorName, decoder: nn.Module, critic: nn.Module, keep: bool) -> None:
+    def __init__(self, spec: DataSpec, prior: nn.Module, decoder: nn.Module, critic: nn.Module, keep: bool) -> None:
         super().__init__(spec, prior, decoder, critic)
         for name in ("samples", "inverse_examples"):
             self.register_buffer(name, torch.zeros(_KEPT if keep else 0, *spec.shape))
@@ -137,7 +136,7 @@ class SubproblemGAN(ConvGAN):
         if spec.kind == "vector" and any(for_images.values()):
             asked = ", ".join(name for name, wanted in for_images.items() if wanted)
             raise ParameterError(f"{self.name}: {asked} needs images; got vectors of shape {spec.shape}")
-        return SubproblemGANModel(spec, self.prior, *self.networks(spec), keep=self.keep_inverse_examples)
+        return SubproblemGANModel(spec, self.make_prior(spec), *self.networks(spec), keep=self.keep_inverse_examples)
 
     def generator_optimiser(self, model: GANModel) -> torch.optim.Optimizer:
         """The optimiser of the regression, with lambda_2 / N_2."""
