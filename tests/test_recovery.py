@@ -334,8 +334,14 @@ def test_any_loss_will_do() -> None:
 
 def test_a_solver_that_needs_squares_says_so() -> None:
     for solver in (BFGS(), LevenbergMarquardt(), GradientDescent()):
-        with pytest.raises(ValueError, match="need the loss 'mse'; for other losses choose a solver that does without"):
+        with pytest.raises(ValueError, match="need the loss 'mse' and .*; else choose a solver that does without"):
             recover(convolutional(), torch.zeros(2, 1, 8, 8).double(), normal(1, 2, 3), solver=solver, loss="lap1")
+
+
+@pytest.mark.parametrize("solver", [BFGS(), LevenbergMarquardt(), GradientDescent()], ids=repr)
+def test_a_solver_that_needs_jacobians_refuses_codes_that_share_statistics(solver: Solver) -> None:
+    with pytest.raises(ValueError, match="need the loss 'mse' and batch_norm='eval'; else choose"):
+        recover(convolutional(), torch.zeros(2, 1, 8, 8).double(), normal(1, 2, 3), solver=solver, batch_norm="train")
 
 
 def test_the_gauss_newton_matrix_is_that_of_the_jacobian_by_differences() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import CommandLine, environment
 
 METHODS = "pca,vae[epochs=3],dcgan[epochs=2],glo[epochs=3]"
@@ -89,6 +91,41 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_with_the_same_bits(
     assert scores(tmp_path / "out") == whole
     assert "resumed at batch" in resumed.stdout
     assert not list(tmp_path.glob("out/cells/*/checkpoint.pt"))
+
+
+STAGED = "pgan[width=8,epochs=2,reversal_steps=10,prior_epochs=8,retraining_epochs=2,rounds=2],glo[width=8,epochs=6]"
+LOOPS = ["gan/0", "reverse 1/0", "prior 1/0", "retrain 1/0", "reverse 2/0", "prior 2/0", "retrain 2/0", "loop 0"]
+
+
+def until_in_loop(folder: Path, method: str, loop: str) -> Iterator[bool]:
+    """Whether training was last saved in the middle of this loop, or after it."""
+    while True:
+        reached = False
+        for path in folder.glob(f"out/cells/{method}*/checkpoint.pt"):
+            with contextlib.suppress(FileNotFoundError):
+                content = torch.load(path, weights_only=True)
+                names = [*content["finished"], (content["ongoing"] or {"name": ""})["name"]]
+                reached = loop in names or loop.split("/")[0] in names
+        yield reached or any(folder.glob(f"out/cells/{method}*/record.json"))
+
+
+@pytest.mark.slow
+def test_pgan_and_glo_killed_in_each_of_their_stages_end_with_the_same_bits(tmp_path: Path) -> None:
+    arguments = ("run", "-m", STAGED, "--samples", "64", "--metrics", "fd", "--out", "out", "--jobs", "1")
+    (undisturbed := tmp_path / "undisturbed").mkdir()
+    start(undisturbed, *arguments).communicate(timeout=200)
+    (disturbed := tmp_path / "disturbed").mkdir()
+    killed = 0
+    for loop in LOOPS:
+        process = start(disturbed, *arguments, BENCHSUITE_CHECKPOINT_SECONDS="0")
+        wait_for(until_in_loop(disturbed, "glo" if loop == "loop 0" else "pgan", loop), process)
+        killed += process.poll() is None
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        wait_until_nothing_runs_in(disturbed)
+    output, _ = start(disturbed, *arguments).communicate(timeout=200)
+    assert killed == len(LOOPS) and "resumed at batch" in output
+    assert len(scores(disturbed / "out")) == 2 and scores(disturbed / "out") == scores(undisturbed / "out")
 
 
 def orphans(folder: Path) -> list[str]:

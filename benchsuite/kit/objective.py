@@ -32,8 +32,11 @@ class Objective:
     code's path does not depend on how many share its batch.
     """
 
-    def __init__(self, decode: Callable[[Tensor], Tensor], target: Tensor, loss: RecoveryLoss) -> None:
-        self.decode, self.target, self.loss = decode, target, loss
+    def __init__(
+        self, decode: Callable[[Tensor], Tensor], target: Tensor, loss: RecoveryLoss, coupled: bool = False
+    ) -> None:
+        """``coupled`` says that rows are not independent after all, and so have no Jacobians of their own."""
+        self.decode, self.target, self.loss, self.coupled = decode, target, loss, coupled
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these ``rows`` only, a mask (n,)."""
@@ -56,15 +59,15 @@ class Objective:
         """The Gauss-Newton matrices 2 J^T J / D of the mean squared error, (n, d) -> (n, d, d).
 
         J is the Jacobian of ``decode`` (D numbers by d), by forward-mode differentiation. At a solution they are the
-        Hessians. Raises ValueError for any other loss.
+        Hessians. Raises ValueError for any other loss, and for coupled rows.
 
         Source: Nocedal and Wright, Numerical Optimization (2006), section 10.3; Kilcher, Lucchi, Hofmann, Flexible
         Prior Distributions for Deep Generative Models (2017), proposition 1, which prints J J^T.
         """
-        if self.loss is not mse:
+        if self.loss is not mse or self.coupled:
             raise ValueError(
-                "Gauss-Newton matrices need the loss 'mse'; for other losses choose a solver that does without: "
-                "Adam, RMSProp, LBFGS, BFGS(initial='identity'), or GradientDescent with a learning_rate"
+                "Gauss-Newton matrices need the loss 'mse' and batch_norm='eval'; else choose a solver that does "
+                "without: Adam, RMSProp, LBFGS, BFGS(initial='identity'), or GradientDescent with a learning_rate"
             )
         blocks = torch.split(z.detach(), max(1, _TANGENTS // z.shape[1]))
         return torch.cat([self._normal_matrix(block) for block in blocks])

@@ -104,7 +104,8 @@ def recover(
         for first in range(0, n, rows):
             start = starts[:, first : first + rows]
             target = x[first : first + rows].to(starts.device)
-            objective = Objective(decode, target.repeat(restarts, *[1] * (target.ndim - 1)), measure)
+            targets = target.repeat(restarts, *[1] * (target.ndim - 1))
+            objective = Objective(decode, targets, measure, coupled=search.coupled)
             report = _part_of(on_progress, first / n, start.shape[1] / n)
             found.append(search.run(objective, start, first, report))
     return Recovered(*(torch.cat(parts) for parts in zip(*found, strict=True)))

@@ -112,7 +112,7 @@ class GLO(Method):
         if self.init == "pca" and spec.latent_dim > most:
             raise ParameterError(
                 f"{self.name}: init=pca with latent_dim={spec.latent_dim} is not allowed; {spec.n_train} samples of "
-                f"shape {spec.shape} have at most {most} principal components; use init=gaussian or a smaller latent_dim"
+                f"shape {spec.shape} have at most {most} components; use init=gaussian or a smaller latent_dim"
             )
         if self.loss != "mse" and spec.kind != "image":
             raise ParameterError(

@@ -6,9 +6,15 @@ trains the second GAN, four fully connected layers each, whose generator takes n
 dimensions to such codes; ``retrain`` goes on with the first GAN, codes being drawn from the second. ``rounds`` repeats
 all but the first, with the second GAN going on from where it was.
 
-Changed by default: the DCGAN's own settings in place of RMSProp at 3e-4 for all networks, which the preset
-``flexible_priors`` has; learning rates fall to 2% in each stage. The paper states no number of epochs or of reversal
-steps, and not which optimiser its reversal's learning rate, 0.05, is for: here RMSProp.
+Changed by default: the DCGAN's own settings, and Adam for the second GAN, in place of RMSProp at 3e-4 for all networks,
+which the preset ``flexible_priors`` has; learning rates fall to 2% in each stage; the two stages of the first GAN have
+20 epochs each, together those of ``dcgan``. The paper states no number of epochs or of reversal steps, nor which
+optimiser its reversal's learning rate, 0.05, is for; the preset has 300 steps of RMSProp.
+
+The codes depend on how far reversal goes, and with them all that follows: on digits with 20 dimensions, trained for 60
+epochs, their mean square is 0.6 by 300 steps of RMSProp at 0.01 and 2.0 at 0.05, for reconstructions of 24.3 and 26.0
+dB. Where codes come out longer than the first prior's, retraining lengthens them further; the default, 120 steps at
+0.02, keeps them shorter.
 """
 
 from __future__ import annotations
@@ -25,10 +31,11 @@ from benchsuite.kit.gan import GAN, ConvGAN, GANModel
 from benchsuite.kit.nets import discriminator, generator
 from benchsuite.kit.priors import NormalPrior, UniformPrior
 from benchsuite.kit.recovery import recover
-from benchsuite.kit.solvers import RMSProp
+from benchsuite.kit.solvers import Adam, GradientDescent, RMSProp, Solver
 
 _HIDDEN = 3  # of four fully connected layers
 _START = 1e-4  # the standard deviation of codes where reversal begins
+_RATE = 0.02  # of reversal, in units of codes
 _ROWS = 256  # reversed at once
 
 
@@ -78,6 +85,7 @@ class PGAN(ConvGAN):
     """A GAN retrained under the prior that the data induce.
 
     ``epochs`` are those of stage ``gan``, ``retraining_epochs`` of each ``retrain``, ``prior_epochs`` of ``prior``.
+    ``reversal_rate`` is by default 0.02, for gradient descent 1 / L of each code, see benchsuite.kit.solvers.
     ``prior_latent_dim`` is the second GAN's, by default that of codes, ``prior_width`` the units of its layers.
     ``retraining_prior=first`` is the control: the same further training under the first prior, and nothing reversed.
     """
@@ -86,6 +94,7 @@ class PGAN(ConvGAN):
     presets = {
         "flexible_priors": {
             "latent_dim": 20,
+            "epochs": 40,
             "batch_size": 100,
             "optimiser": "rmsprop",
             "learning_rate": 3e-4,
@@ -93,6 +102,9 @@ class PGAN(ConvGAN):
             "final_rate": 1.0,
             "width": 64,
             "discriminator_channels": (512, 256, 128, 64),
+            "reversal": "rmsprop",
+            "reversal_steps": 300,
+            "reversal_rate": 0.05,
             "prior_learning_rate": 3e-4,
             "prior_discriminator_learning_rate": None,
         },
@@ -100,14 +112,16 @@ class PGAN(ConvGAN):
 
     learning_rate: Positive = 8e-4
     discriminator_learning_rate: Positive | None = 2e-4
+    epochs: Count = 20
     retraining_epochs: Count = 20
     retraining_prior: Literal["induced", "first"] = "induced"
     rounds: PositiveInt = 1
-    reversal_steps: PositiveInt = 300
-    reversal_rate: Positive = 0.05
+    reversal: Literal["rmsprop", "adam", "gradient_descent"] = "rmsprop"
+    reversal_steps: PositiveInt = 120
+    reversal_rate: Positive | None = None
     prior_epochs: Count = 100
     prior_learning_rate: Positive = 1e-3
-    prior_discriminator_learning_rate: Positive | None = None
+    prior_discriminator_learning_rate: Positive | None = 4e-3
     prior_latent_dim: PositiveInt | None = None
     prior_width: PositiveInt = 128
 
@@ -147,12 +161,20 @@ class PGAN(ConvGAN):
 
         Source: Kilcher, Lucchi, Hofmann (2017), algorithm 1 and appendix D.
         """
-        solver = RMSProp(self.reversal_steps, learning_rate=self.reversal_rate)
         for batch in run.batches(train, batch_size=_ROWS, epochs=1, state=(codes,), shuffle=torch.arange):
             start = _START * torch.randn(1, len(batch.x), model.latent_dim, device=run.device)
-            found = recover(model.decode, batch.x, start, solver=solver, net=model)
+            found = recover(model.decode, batch.x, start, solver=self.solver(), net=model)
             codes[batch.index] = found.codes
             run.log("reversal_mse", found.loss.mean())
+
+    def solver(self) -> Solver:
+        """What reverses: ``reversal`` with its steps and rate."""
+        if self.reversal == "gradient_descent":
+            return GradientDescent(self.reversal_steps, learning_rate=self.reversal_rate, momentum=0.0)
+        rate = self.reversal_rate or _RATE
+        if self.reversal == "rmsprop":
+            return RMSProp(self.reversal_steps, learning_rate=rate)
+        return Adam(self.reversal_steps, learning_rate=rate, final_rate=1.0)
 
     def learn_prior(self, model: PGANModel, codes: Tensor, run: Run) -> None:
         """Fit the second GAN to ``codes`` (n_train, d), and have the prior be its."""
