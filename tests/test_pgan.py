@@ -84,8 +84,8 @@ def test_a_second_latent_space_smaller_than_the_first_is_refused() -> None:
 
 def test_reversal_is_by_rmsprop_unless_another_solver_is_asked_for() -> None:
     cls = REGISTRY.get("methods", "pgan")
-    assert cls().solver() == RMSProp(120, learning_rate=0.02)
-    assert cls(reversal="gradient_descent").solver() == GradientDescent(120, momentum=0.0)
+    assert cls().solver() == RMSProp(100, learning_rate=0.02)
+    assert cls(reversal="gradient_descent").solver() == GradientDescent(100, momentum=0.0)
     assert cls.preset("flexible_priors").solver() == RMSProp(300, learning_rate=0.05)
     assert cls(reversal="adam", reversal_rate=0.1, reversal_steps=7).solver() == Adam(7, 0.1, final_rate=1.0)
 
@@ -126,48 +126,67 @@ def test_a_budget_that_ends_before_the_prior_is_learnt_leaves_the_first(budget: 
     assert not model.prior.learnt and stages[0] == "gan" and "retrain 1" not in stages
 
 
-@pytest.fixture(scope="module", params=[0, 1, 2])
-def before_and_after(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Codes of 512 digits under a GAN, and under the same GAN retrained with the induced and with the first prior."""
+SEEDS = (2, 3, 4)  # settings were chosen on seeds 0, 1, 7 and 8 of the same data
+Codes = dict[str, Tensor]
+
+
+@pytest.fixture(scope="module")
+def before_and_after(tmp_path_factory: pytest.TempPathFactory) -> list[Codes]:
+    """For each seed the codes of 512 digits under a GAN (``before``), and under the same GAN retrained with the
+    ``induced`` and with the ``first`` prior; ``psnr`` is that of all reversed digits."""
     train = REGISTRY.get("datasets", "digits")().load("train", tmp_path_factory.mktemp("cache"))
+    return [retrained(seed, train) for seed in SEEDS]
+
+
+def retrained(seed: int, train: Samples) -> Codes:
     method = REGISTRY.get("methods", "pgan")(latent_dim=20)
-    torch.manual_seed(request.param)
+    torch.manual_seed(seed)
     model = method.build(DataSpec(train.shape, "image", len(train), latent_dim=20))
-    run = Run(seed=request.param, device=CPU)
+    run = Run(seed=seed, device=CPU)
     method.play(run.prepare(model), train, run, method.epochs)
     rows = torch.arange(512) * len(train) // 512
-
-    def reversed_codes(model: Any, data: Samples) -> Tensor:
-        codes = torch.zeros(len(data), 20)
-        method.reverse(model, data, Run(seed=request.param, device=CPU), codes)
-        return codes
-
-    all_codes = reversed_codes(model, train)
-    x_hat = copy.deepcopy(model).eval().decode(all_codes).detach()
-    found = {"psnr": float(psnr(squared_error(x_hat, train[:])).mean()), "before": all_codes[rows]}
+    codes = reversed_codes(method, model, train, seed)
+    x_hat = copy.deepcopy(model).eval().decode(codes).detach()
+    found = {"psnr": psnr(squared_error(x_hat, train[:])), "before": codes[rows]}
     for prior in ("induced", "first"):
-        retrained, again = copy.deepcopy(model), Run(seed=request.param, device=CPU)
+        again, further = copy.deepcopy(model), Run(seed=seed, device=CPU)
         if prior == "induced":
-            method.learn_prior(retrained, all_codes, again)
-        method.play(retrained, train, again, method.retraining_epochs)
-        found[prior] = reversed_codes(retrained, train.subset(rows))
+            method.learn_prior(again, codes, further)
+        method.play(again, train, further, method.retraining_epochs)
+        found[prior] = reversed_codes(method, again, train.subset(rows), seed)
     return found
+
+
+def reversed_codes(method: Any, model: Any, data: Samples, seed: int) -> Tensor:
+    codes = torch.zeros(len(data), 20)
+    method.reverse(model, data, Run(seed=seed, device=CPU), codes)
+    return codes
 
 
 @pytest.mark.slow
 def test_retraining_under_the_induced_prior_lowers_the_raw_score_and_the_control_does_not(
-    before_and_after: dict[str, Any],
+    before_and_after: list[Codes],
 ) -> None:
-    """The paper prints falls to 0.35 to 0.43, on other data. The scaled score, which is the divergence, rises: codes get
-    shorter, and were too short for the first prior already. Settings were chosen on seeds 7 and 8."""
-    raw = {name: prior_agreement(before_and_after[name], scaled=False) for name in ("before", "induced", "first")}
-    scaled = {name: prior_agreement(before_and_after[name]) for name in raw}
-    print(f"\nraw {raw}\nscaled {scaled}\nreversal {before_and_after['psnr']:.1f} dB")
-    assert raw["induced"] / raw["before"] < 0.7
-    assert raw["first"] / raw["before"] > 0.85
-    assert scaled["induced"] > scaled["before"]
+    """Means over three seeds; the paper prints falls to 0.35 to 0.43, on other data. The scaled score, which is the
+    divergence, rises: codes get shorter, and were too short for the first prior already."""
+    ratios: dict[str, list[float]] = {"induced": [], "first": []}
+    for seed, codes in zip(SEEDS, before_and_after, strict=True):
+        raw = {name: prior_agreement(codes[name], scaled=False) for name in ("before", "induced", "first")}
+        scaled = {name: prior_agreement(codes[name]) for name in raw}
+        for name, of_seeds in ratios.items():
+            of_seeds.append(raw[name] / raw["before"])
+        print(f"\nseed {seed}: raw {rounded(raw)}, scaled {rounded(scaled)}, after / before {ratios}")
+        assert scaled["induced"] > scaled["before"]
+    assert sum(ratios["induced"]) / 3 < 0.7
+    assert sum(ratios["first"]) / 3 > 0.85
+
+
+def rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in values.items()}
 
 
 @pytest.mark.slow
-def test_reversal_finds_codes_of_digits(before_and_after: dict[str, Any]) -> None:
-    assert before_and_after["psnr"] >= 23
+def test_reversal_reconstructs_digits_by_23_decibels(before_and_after: list[Codes]) -> None:
+    decibels = [float(codes["psnr"].mean()) for codes in before_and_after]
+    print(f"\n{decibels}")
+    assert sum(decibels) / 3 >= 23

@@ -13,8 +13,8 @@ optimiser its reversal's learning rate, 0.05, is for; the preset has 300 steps o
 
 The codes depend on how far reversal goes, and with them all that follows: on digits with 20 dimensions, trained for 60
 epochs, their mean square is 0.6 by 300 steps of RMSProp at 0.01 and 2.0 at 0.05, for reconstructions of 24.3 and 26.0
-dB. Where codes come out longer than the first prior's, retraining lengthens them further; the default, 120 steps at
-0.02, keeps them shorter.
+dB. Where codes come out longer than the first prior's, retraining lengthens them further; the default, 100 steps
+at 0.02, keeps them shorter.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class PGAN(ConvGAN):
     retraining_prior: Literal["induced", "first"] = "induced"
     rounds: PositiveInt = 1
     reversal: Literal["rmsprop", "adam", "gradient_descent"] = "rmsprop"
-    reversal_steps: PositiveInt = 120
+    reversal_steps: PositiveInt = 100
     reversal_rate: Positive | None = None
     prior_epochs: Count = 100
     prior_learning_rate: Positive = 1e-3
