@@ -37,7 +37,7 @@ def test_prior_agreement_is_the_divergence_of_diagonal_normals(sigma: float, sca
 
 
 def test_prior_agreement_of_1024_ideal_codes_is_what_was_measured_before() -> None:
-    """10068 raw and 0.092 scaled, as means over seeds; seeds 0 to 19 here, within 1% and 10%."""
+    """10068 raw and 0.092 scaled, as means over seeds; seeds 0 to 19 here, within 1% and 15%."""
     codes = [torch.randn(1024, 20, generator=torch.Generator().manual_seed(seed)) for seed in range(20)]
     assert np.mean([prior_agreement(z, scaled=False) for z in codes]) == pytest.approx(10068, rel=0.01)
     assert np.mean([prior_agreement(z) for z in codes]) == pytest.approx(0.092, rel=0.15)
@@ -58,6 +58,17 @@ def test_centring_takes_the_mean_off() -> None:
 def test_codes_in_a_subspace_agree_with_no_normal_prior() -> None:
     assert prior_agreement(torch.randn(3, 5, generator=torch.Generator().manual_seed(0))) == math.inf
     assert prior_agreement(torch.zeros(10, 2)) == math.inf
+    assert (
+        prior_agreement(torch.randn(50, 1, generator=torch.Generator().manual_seed(0)) @ torch.ones(1, 3)) == math.inf
+    )
+
+
+def test_scores_of_no_codes_are_refused() -> None:
+    for codes in (torch.zeros(0, 3), torch.full((4, 3), torch.nan)):
+        with pytest.raises(ValueError, match="codes are finite numbers"):
+            prior_agreement(codes)
+    with pytest.raises(ValueError, match="at least two codes; got 1"):
+        mean_pairwise_distance(torch.zeros(1, 3))
 
 
 def distance_of_uniform_codes(d: int) -> float:

@@ -76,6 +76,23 @@ def test_the_networks_of_the_second_gan_have_four_fully_connected_layers_each() 
         assert sum(isinstance(module, torch.nn.Linear) for module in net.modules()) == 4
 
 
+def test_retraining_that_leaves_the_generator_no_step_is_refused_before_anything_is_trained() -> None:
+    method = pgan(discriminator_steps=2, epochs=4, batch_size=64)
+    model = method.build(DataSpec((1, 8, 8), "image", 48, latent_dim=3))
+    with pytest.raises(ParameterError, match="no step"):
+        method.fit(model, pictures(), Run(seed=0, device=CPU))
+
+
+def test_what_the_first_gan_draws_is_what_dcgan_draws() -> None:
+    drawn = []
+    for name, settings in (("dcgan", {}), ("pgan", {"prior_width": 8})):
+        torch.manual_seed(0)
+        method = REGISTRY.get("methods", name)(width=4, tutorial_draws=True, **settings)
+        method.build(DataSpec((1, 8, 8), "image", 48, latent_dim=3))
+        drawn.append(torch.randn(5))
+    assert torch.equal(*drawn)
+
+
 def test_a_second_latent_space_smaller_than_the_first_is_refused() -> None:
     method = pgan(prior_latent_dim=2)
     with pytest.raises(ParameterError, match="prior_latent_dim=2 is not allowed; codes have 3 dimensions"):

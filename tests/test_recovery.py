@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.stats import kstest
 from torch import Tensor, nn
 
+from benchsuite.errors import ParameterError
+from benchsuite.kit import objective
 from benchsuite.kit.nets import generator
 from benchsuite.kit.newton import BFGS, LBFGS, LevenbergMarquardt
 from benchsuite.kit.objective import Objective, mse
@@ -303,6 +307,36 @@ def test_progress_rises_from_nothing_to_all() -> None:
     assert parts == sorted(parts) and parts[-1] == pytest.approx(1) and 0 <= parts[0] < 0.1 and len(parts) > 20
 
 
+@pytest.mark.parametrize("solver", [BFGS(), BFGS(initial="identity"), LBFGS(), LevenbergMarquardt()], ids=repr)
+def test_a_solver_that_has_arrived_stops(solver: Solver) -> None:
+    codes, seen = normal(8, 4), []
+    recover(linear(), linear()(codes).detach(), codes[None], solver=solver, watch=lambda p: seen.append(p.step))
+    assert len(seen) < 25 < solver.steps
+
+
+@each_solver
+def test_one_start_that_is_no_number_harms_no_other(solver: Solver) -> None:
+    starts = torch.tensor([[[1.0, 2.0, 3.0], [-1.0, 2.0, 3.0]]]).double()
+    found = recover(lambda z: z.sqrt(), torch.ones(2, 3).double(), starts, solver=solver)
+    assert float(found.loss[0]) < 0.05 and found.loss[1] == torch.inf
+
+
+@pytest.mark.parametrize("solver", [LBFGS(), BFGS(initial="identity"), Adam(400, learning_rate=0.15)], ids=repr)
+def test_a_loss_may_be_negative(solver: Solver) -> None:
+    codes = normal(10, 4)
+    x, starts, steps = linear()(codes).detach(), normal(1, 10, 4, seed=2), []
+    found = recover(
+        linear(),
+        x,
+        starts,
+        solver=solver,
+        loss=lambda x_hat, x: mse(x_hat, x) - 10,
+        patience=30,
+        watch=lambda p: steps.append(p.step),
+    )
+    assert float(found.loss.max()) < -9.99 and steps[-1] < solver.steps
+
+
 def test_those_who_watch_are_told_which_sample_and_restart_a_path_is_of() -> None:
     codes, starts = normal(9, 4), normal(3, 9, 4, seed=2)
     seen: list[Progress] = []
@@ -361,6 +395,107 @@ def test_at_a_solution_the_hessian_is_the_gauss_newton_matrix_and_elsewhere_it_i
     torch.testing.assert_close(hessians[0], matrices[0], rtol=1e-6, atol=1e-9)
     assert bool((torch.linalg.eigvalsh(hessians[0]) > 0).all())
     assert not torch.allclose(hessians[1], matrices[1], rtol=0.1)
+
+
+class _NoForwardMode(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> Tensor:
+        return 2 * z
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return 2 * gradient
+
+
+def test_a_decoder_without_forward_mode_is_refused_by_solvers_that_need_it_and_taken_by_others() -> None:
+    def decode(z: Tensor) -> Tensor:
+        return _NoForwardMode.apply(z)  # type: ignore[no-any-return, no-untyped-call]
+
+    x, starts = normal(5, 4), normal(1, 5, 4, seed=2)
+    with pytest.raises(ValueError, match="cannot be differentiated in forward mode, .* does without: Adam"):
+        recover(decode, x, starts)
+    torch.testing.assert_close(recover(decode, x, starts, solver=LBFGS()).codes, x / 2, rtol=0, atol=1e-4)
+
+
+def test_gauss_newton_matrices_do_not_depend_on_how_many_directions_go_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder, z = convolutional(), normal(5, 3)
+    problem = Objective(decoder, torch.zeros(5, 1, 8, 8), mse)
+    whole = problem.gauss_newton(z)
+    for at_once in (1, 2, 7):
+        monkeypatch.setattr(objective, "_TANGENTS", at_once)
+        torch.testing.assert_close(problem.gauss_newton(z), whole)
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "a loss by another name": ({"loss": "l1"}, "loss='l1' is not allowed; loss is one of mse, lap1"),
+    "a loss that is one number": ({"loss": F.mse_loss}, r"one number a sample, \(10,\); got \(\)"),
+    "a mode by another name": ({"batch_norm": "evaluate"}, "batch_norm is one of eval, train"),
+    "no batch": ({"batch_size": 0}, "batch_size=0 is not allowed"),
+    "no patience": ({"patience": 0}, "patience=0 is not allowed"),
+    "data of another shape": (
+        {"x": torch.zeros(5, 1).double()},
+        r"decode made \(10, 12\) of \(10, 4\); data are \(10, 1\)",
+    ),
+    "bytes": ({"x": torch.zeros(5, 12).to(torch.uint8)}, "go into Samples first"),
+    "a constant": ({"decode": lambda z: torch.zeros(len(z), 12), "solver": Adam()}, "has no gradient"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_cannot_be_is_refused(what: str) -> None:
+    changed, message = WRONG[what]
+    given = {"decode": linear(), "x": normal(5, 12), "starts": normal(2, 5, 4)} | changed
+    with pytest.raises(ValueError, match=message):
+        recover(**given)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Adam(-1),
+        lambda: Adam(learning_rate=-1.0),
+        lambda: GradientDescent(momentum=2.0),
+        lambda: BFGS(initial="foo"),  # type: ignore[arg-type]
+    ],
+)
+def test_settings_out_of_range_are_refused(make: Callable[[], Solver]) -> None:
+    with pytest.raises(ParameterError, match=r"=.* is not allowed; .* is "):
+        make()
+
+
+def test_clipping_refuses_other_names_and_boxes_without_inside() -> None:
+    with pytest.raises(ValueError, match="clipping is one of none, standard, stochastic"):
+        clipping("stochastik", -1.0, 1.0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="low < high"):
+        clipping("standard", 1.0, -1.0)
+
+
+def test_no_samples_give_no_codes() -> None:
+    found = recover(linear(), normal(0, 12), normal(2, 0, 4))
+    assert found.codes.shape == (0, 4) and len(found.loss) == len(found.steps) == 0
+
+
+def test_a_method_of_a_module_finds_its_module() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = convolutional()
+
+        def decode(self, z: Tensor) -> Tensor:
+            return self.net(z)  # type: ignore[no-any-return]
+
+    model = Model().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    recover(model.decode, torch.rand(5, 1, 8, 8), normal(1, 5, 3), solver=Adam(3))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items()) and model.net.training
+
+
+def test_it_works_in_inference_mode_and_gives_no_graph() -> None:
+    decoder, x, starts = linear(), normal(5, 12), normal(1, 5, 4)
+    expected = recover(decoder, x, starts)
+    with torch.inference_mode():
+        assert torch.equal(recover(decoder, x, starts).codes, expected.codes)
+    assert not recover(decoder, x, starts.clone().requires_grad_()).codes.requires_grad
 
 
 def test_a_decoder_is_left_as_it_was() -> None:

@@ -78,7 +78,7 @@ class GAN(Method):
     def fit(self, model: Model, train: Samples, run: Run) -> None:
         """Alternate steps of the discriminator and of the generator."""
         assert isinstance(model, GANModel)
-        self._check_that_the_generator_learns(self.epochs * len(batch_sizes(len(train), self.batch_size)))
+        self.check_that_the_generator_learns(train, self.epochs)
         self.play(run.prepare(model), train, run, self.epochs)
 
     def play(self, model: GANModel, train: Samples, run: Run, epochs: int) -> None:
@@ -93,10 +93,12 @@ class GAN(Method):
             state=(model, optimiser, critic_optimiser),
             shuffle=self.shuffle(),
         )
+        total = epochs * len(batch_sizes(len(train), self.batch_size))
         for batch in batches:
             for each in (optimiser, critic_optimiser):
                 run.decay(each, final=self.final_rate, schedule=self.schedule)
-            generating = run.steps >= self.warm_up and (run.steps + 1) % self.discriminator_steps == 0
+            done = round(run.fraction * total)  # batches of this loop; a counter would not survive an interruption
+            generating = done >= self.warm_up and (done + 1) % self.discriminator_steps == 0
             z = model.draw(len(batch.x))
             with torch.set_grad_enabled(generating), run.autocast():
                 fake = model.decoder(z)
@@ -111,7 +113,9 @@ class GAN(Method):
                         fake = model.decoder(z)
                 self.generator_step(model, optimiser, z, fake, run)
 
-    def _check_that_the_generator_learns(self, batches: int) -> None:
+    def check_that_the_generator_learns(self, train: Samples, epochs: int) -> None:
+        """Raises ParameterError where ``epochs`` passes over ``train`` leave the generator no step."""
+        batches = epochs * len(batch_sizes(len(train), self.batch_size))
         last = batches // self.discriminator_steps * self.discriminator_steps
         if batches and last <= self.warm_up:
             raise ParameterError(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from benchsuite.kit.objective import Objective
 from benchsuite.kit.solvers import Solver, State
+from benchsuite.parameters import Count, Positive, PositiveInt
 
 _DECREASE = 1e-4  # the part of the decrease by slope that a step must bring
 _SHORTEST = 1e-7  # a step that has to be shorter, as a part of the first one tried, is none
@@ -29,7 +30,7 @@ class _LineSearch(Solver):
 
     takes_constraints = False
 
-    steps: int = 100
+    steps: Count = 100
 
     def begin(self, objective: Objective, codes: Tensor) -> State:
         nowhere = torch.full_like(codes[:, 0], torch.inf)
@@ -40,25 +41,22 @@ class _LineSearch(Solver):
             "gradient": torch.zeros_like(codes),
             "direction": torch.zeros_like(codes),
             "length": torch.ones_like(nowhere),
-            "started": torch.zeros_like(nowhere, dtype=torch.bool),
         }
 
     def advance(self, objective: Objective, state: State, value: Tensor, gradient: Tensor, done: float) -> None:
         step = state["codes"] - state["accepted"]
         slope = (state["gradient"] * step).sum(1).clamp_max(0)
         better = value <= state["value"] + _DECREASE * slope  # false where the value is not a number
-        moved = better & state["started"]
-        if not bool(state["started"].all()):
+        if done == 0:
             self.start(objective, state, value, gradient)
-        self.learn(state, moved, step, gradient - state["gradient"])
+        self.learn(state, better, step, gradient - state["gradient"])
         # The minimum of the parabola through both values and the slope, as a part of the step.
         shorter = (-slope / (2 * (value - state["value"] - slope))).nan_to_num(0.1).clamp(0.1, 0.5)
         state["length"] = torch.where(better, 1.0, state["length"] * shorter)
-        state["stalled"] = ~better & (state["length"] < _SHORTEST)
+        state["stalled"] = (value == state["value"]) | (~better & (state["length"] < _SHORTEST))
         for name, new in (("accepted", state["codes"]), ("gradient", gradient)):
             state[name] = torch.where(better[:, None], new, state[name])
         state["value"] = torch.where(better, value, state["value"])
-        state["started"] = torch.ones_like(better)
         direction = self.direction(state)
         downhill = (direction * state["gradient"]).sum(1, keepdim=True) < 0
         steepest = -polyak_scale(state["value"], state["gradient"]) * state["gradient"]
@@ -123,8 +121,8 @@ class LBFGS(_LineSearch):
     Source: Liu and Nocedal, On the Limited Memory BFGS Method (1989), algorithm 2.1.
     """
 
-    steps: int = 200
-    history: int = 10
+    steps: Count = 200
+    history: PositiveInt = 10
 
     def start(self, objective: Objective, state: State, value: Tensor, gradient: Tensor) -> None:
         none = torch.zeros(len(gradient), self.history, gradient.shape[1], dtype=gradient.dtype, device=gradient.device)
@@ -163,8 +161,8 @@ class LevenbergMarquardt(Solver):
     Source: Marquardt, An Algorithm for Least-Squares Estimation of Nonlinear Parameters (1963).
     """
 
-    steps: int = 30
-    damping: float = 1e-2
+    steps: Count = 30
+    damping: Positive = 1e-2
 
     def begin(self, objective: Objective, codes: Tensor) -> State:
         nowhere = torch.full_like(codes[:, 0], torch.inf)
@@ -199,7 +197,9 @@ class LevenbergMarquardt(Solver):
 def polyak_scale(value: Tensor, gradient: Tensor) -> Tensor:
     """How many gradients down the line along the gradient meets a loss of 0, (n,) and (n, d) -> (n, 1).
 
+    Where the loss is below 0, as far as it is from there.
+
     Source: Polyak, Introduction to Optimization (1987), section 5.3.
     """
     squares = gradient.square().sum(1).clamp_min(torch.finfo(value.dtype).tiny)
-    return (value / squares)[:, None]
+    return (value.abs() / squares)[:, None]

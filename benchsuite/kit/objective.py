@@ -9,12 +9,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from benchsuite.errors import is_out_of_memory
 from benchsuite.kit.pyramid import lap1
 
 RecoveryLoss = Callable[[Tensor, Tensor], Tensor]  # (n, *shape) and (n, *shape) -> (n,)
 RecoveryLossName = Literal["mse", "lap1"]
 
-_TANGENTS = 1024  # Jacobian columns computed at once: bounds memory, changes no result
+_TANGENTS = 1024  # Jacobian columns computed at once, fewer of large data: bounds memory, changes no result
+_NUMBERS = 2**24  # the most numbers that these have
+_WITHOUT = "Adam, RMSProp, LBFGS, BFGS(initial='identity'), or GradientDescent with a learning_rate"
 
 
 def mse(x_hat: Tensor, x: Tensor) -> Tensor:
@@ -45,21 +48,36 @@ class Objective:
     def value(self, z: Tensor) -> Tensor:
         """(n, d) -> (n,)."""
         with torch.no_grad():
-            return self.loss(self.decode(z), self.target)
+            return self._loss_at(z)
 
     def value_and_gradient(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, d) -> (n,) and (n, d)."""
+        """(n, d) -> (n,) and (n, d). Raises ValueError where the loss has no gradient."""
         with torch.enable_grad():
             z = z.detach().requires_grad_()
-            value = self.loss(self.decode(z), self.target)
+            value = self._loss_at(z)
+            if not value.requires_grad:
+                raise ValueError(
+                    "the loss of a code has no gradient: decode does not depend on it, or computes without"
+                )
             (gradient,) = torch.autograd.grad(value.sum(), z)
         return value.detach(), gradient
+
+    def _loss_at(self, z: Tensor) -> Tensor:
+        x_hat = self.decode(z.clone())  # which may be changed in place
+        if x_hat.shape != self.target.shape:
+            raise ValueError(
+                f"decode made {tuple(x_hat.shape)} of {tuple(z.shape)}; data are {tuple(self.target.shape)}"
+            )
+        value = self.loss(x_hat, self.target)
+        if value.shape != z.shape[:1]:
+            raise ValueError(f"a loss gives one number a sample, ({len(z)},); got {tuple(value.shape)}")
+        return value
 
     def gauss_newton(self, z: Tensor) -> Tensor:
         """The Gauss-Newton matrices 2 J^T J / D of the mean squared error, (n, d) -> (n, d, d).
 
         J is the Jacobian of ``decode`` (D numbers by d), by forward-mode differentiation. At a solution they are the
-        Hessians. Raises ValueError for any other loss, and for coupled rows.
+        Hessians. Raises ValueError for any other loss, for coupled rows, and for what has no forward mode.
 
         Source: Nocedal and Wright, Numerical Optimization (2006), section 10.3; Kilcher, Lucchi, Hofmann, Flexible
         Prior Distributions for Deep Generative Models (2017), proposition 1, which prints J J^T.
@@ -67,23 +85,32 @@ class Objective:
         if self.loss is not mse or self.coupled:
             raise ValueError(
                 "Gauss-Newton matrices need the loss 'mse' and batch_norm='eval'; else choose a solver that does "
-                "without: Adam, RMSProp, LBFGS, BFGS(initial='identity'), or GradientDescent with a learning_rate"
+                f"without: {_WITHOUT}"
             )
-        blocks = torch.split(z.detach(), max(1, _TANGENTS // z.shape[1]))
-        return torch.cat([self._normal_matrix(block) for block in blocks])
+        at_once = max(1, min(_TANGENTS, _NUMBERS // self.target[:1].numel()))
+        try:
+            blocks = torch.split(z.detach(), max(1, at_once // z.shape[1]))
+            return torch.cat([self._normal_matrix(block, at_once) for block in blocks])
+        except (RuntimeError, NotImplementedError) as error:
+            if is_out_of_memory(error, str(error)):
+                raise
+            raise ValueError(
+                "decode cannot be differentiated in forward mode, for many directions at once; choose a solver that "
+                f"does without: {_WITHOUT}; torch says: {error}"
+            ) from error
 
-    def _normal_matrix(self, z: Tensor) -> Tensor:
-        jacobian = self._tangents(z).flatten(2).movedim(0, 1)  # (n, d, D)
+    def _normal_matrix(self, z: Tensor, at_once: int) -> Tensor:
+        jacobian = self._tangents(z, at_once).flatten(2).movedim(0, 1)  # (n, d, D)
         return 2 * jacobian @ jacobian.mT / jacobian.shape[2]
 
-    def _tangents(self, z: Tensor) -> Tensor:
+    def _tangents(self, z: Tensor, at_once: int) -> Tensor:
         """The columns of the Jacobian at each of ``z`` (n, d): (d, n, *shape)."""
         directions = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)[:, None].expand(-1, len(z), -1)
 
         def column(direction: Tensor) -> Tensor:
-            tangent: Tensor = torch.func.jvp(self.decode, (z,), (direction,))[1]
+            tangent: Tensor = torch.func.jvp(lambda z: self.decode(z.clone()), (z,), (direction,))[1]
             return tangent
 
         with torch.no_grad():
-            columns: Tensor = torch.func.vmap(column)(directions)
+            columns: Tensor = torch.func.vmap(column, chunk_size=at_once)(directions)
         return columns

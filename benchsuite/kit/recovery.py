@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -73,37 +73,43 @@ def recover(
 ) -> Recovered:
     """The point of least loss on the paths from each sample's starts, for every row of ``x``.
 
-    ``x`` is (N, *shape), on any device, ``starts`` (restarts, N, d). ``loss`` is ``mse``, ``lap1`` or a function of
-    (x_hat, x) to (n,). ``solver`` is by default BFGS, which has no step size to choose. ``constrain`` is applied to
-    the starts and after each step, see ``clipping``.
+    ``x`` is (N, *shape), on any device, ``starts`` (restarts, N, d), whose type and device the work is done in.
+    ``loss`` is ``mse``, ``lap1`` or a function of (x_hat, x) to (n,), each the smaller the better. ``solver`` is by
+    default BFGS, which has no step size to choose. ``constrain`` is applied to the starts and after each step, see
+    ``clipping``.
 
     A sample is done when one of its paths reaches ``stop_loss``; a path is done when its least loss has not fallen by a
     thousandth in ``patience`` steps, or when its solver cannot go on.
 
     ``net`` is the module whose weights are frozen and whose batch norms are in the mode ``batch_norm`` meanwhile, by
-    default ``decode`` itself where it is one. In ``eval`` mode no code's path depends on what shares its batch; under
-    ``train`` they share statistics, so that results depend on ``batch_size`` and nothing stops early.
+    default ``decode`` itself, or whose method it is. In ``eval`` mode no code's path depends on what shares its batch;
+    under ``train`` they share statistics, so that results depend on ``batch_size`` and nothing stops early.
 
-    At most ``batch_size`` codes are optimised at once, which bounds memory whatever N is. ``on_progress`` is told the
+    At most ``batch_size`` codes, or the restarts of one sample, are optimised at once, which bounds memory whatever N
+    is. ``on_progress`` is told the
     part done, in [0, 1]; ``watch`` sees every point of every path. Raises ValueError for what does not go together.
     """
     solver = solver or BFGS()
-    _check(x, starts, batch_norm, stop_loss is not None or patience is not None)
+    _check(x, starts, batch_norm, batch_size, patience, stops=stop_loss is not None or patience is not None)
     if constrain and not solver.takes_constraints:
         raise ValueError(
             f"{type(solver).__name__} cannot constrain its codes; choose another solver: "
             "GradientDescent, Adam, RMSProp or LevenbergMarquardt"
         )
-    measure = RECOVERY_LOSSES[loss] if isinstance(loss, str) else loss
+    measure = RECOVERY_LOSSES[_known("loss", loss, RecoveryLossName)] if isinstance(loss, str) else loss
     search = _Search(solver, constrain, stop_loss, patience, batch_norm == "train", watch)
     restarts, n, d = starts.shape
+    if n == 0:
+        return Recovered(starts[0], starts[0, :, 0], torch.zeros(0, dtype=torch.long, device=starts.device))
     size = batch_size or min(_CODES, _NUMBERS // max(x[:1].numel(), d * d))
     rows = max(1, size // restarts)
     found = []
-    with _prepared(decode if net is None and isinstance(decode, nn.Module) else net, batch_norm):
+    owner: Any = getattr(decode, "__self__", decode) if net is None else net
+    # What was made in inference mode could not be differentiated.
+    with torch.inference_mode(False), _prepared(owner if isinstance(owner, nn.Module) else None, batch_norm):
         for first in range(0, n, rows):
             start = starts[:, first : first + rows]
-            target = x[first : first + rows].to(starts.device)
+            target = x[first : first + rows].to(starts)
             targets = target.repeat(restarts, *[1] * (target.ndim - 1))
             objective = Objective(decode, targets, measure, coupled=search.coupled)
             report = _part_of(on_progress, first / n, start.shape[1] / n)
@@ -119,10 +125,14 @@ def clipping(
     ``standard`` takes coordinates outside to the nearest bound; ``stochastic`` draws each one that is at a bound or
     outside anew, uniform on the box and independent of the others, by ``generator``, on its device.
 
+    Raises ValueError for another name or a box without inside.
+
     Source: Lipton and Tripathi (2017), section 2.
     """
-    if name == "none":
+    if _known("clipping", name, ClippingName) == "none":
         return None
+    if not bool((torch.as_tensor(low) < torch.as_tensor(high)).all()):
+        raise ValueError(f"a box has low < high in every coordinate; got low={low} and high={high}")
     if name == "standard":
         return lambda z: torch.maximum(torch.minimum(z, torch.as_tensor(high).to(z)), torch.as_tensor(low).to(z))
 
@@ -155,7 +165,7 @@ class _Search:
         """
         restarts, n, _ = starts.shape
         paths = torch.arange(restarts * n, device=starts.device)  # those still going
-        best = self._allowed(starts.flatten(0, 1).clone())
+        best = self._allowed(starts.detach().flatten(0, 1).clone())
         least = torch.full_like(best[:, 0], torch.inf)
         at, improved, mark = torch.zeros_like(paths), torch.zeros_like(paths), least.clone()
         state = self.solver.begin(objective, best.clone())
@@ -173,7 +183,7 @@ class _Search:
             self.solver.advance(objective, state, value, gradient, step / self.solver.steps)
             state["codes"] = self._allowed(state["codes"])
             if self.patience is not None:
-                much = least < 0.999 * mark
+                much = least < torch.where(mark > 0, 0.999, 1.001) * mark
                 improved, mark = torch.where(much, step, improved), torch.where(much, least, mark)
             going = self._going(state, least.view(restarts, n), step - improved, paths)
             if going is not None and not bool(going.all()):
@@ -229,8 +239,29 @@ def _part_of(on_progress: Callable[[float], None] | None, done: float, share: fl
     return lambda part: on_progress(done + share * part) if on_progress else None
 
 
-def _check(x: Tensor | Samples, starts: Tensor, batch_norm: BatchNormMode, stops: bool) -> None:
-    if starts.ndim != 3 or starts.shape[1] != len(x) or not len(starts):
+def _known(what: str, name: Any, literal: Any) -> Any:
+    """``name``, if it is one of those of ``literal``."""
+    if name not in get_args(literal):
+        raise ValueError(f"{what}={name!r} is not allowed; {what} is one of {', '.join(get_args(literal))}")
+    return name
+
+
+def _check(
+    x: Tensor | Samples,
+    starts: Tensor,
+    batch_norm: BatchNormMode,
+    batch_size: int | None,
+    patience: int | None,
+    *,
+    stops: bool,
+) -> None:
+    _known("batch_norm", batch_norm, BatchNormMode)
+    for name, number in (("batch_size", batch_size), ("patience", patience)):
+        if number is not None and number < 1:
+            raise ValueError(f"{name}={number} is not allowed; {name} is at least 1, or None")
+    if starts.ndim != 3 or starts.shape[1] != len(x) or 0 in (starts.shape[0], starts.shape[2]):
         raise ValueError(f"starts are (restarts, {len(x)}, d) for {len(x)} samples; got {tuple(starts.shape)}")
+    if not starts.is_floating_point() or (isinstance(x, Tensor) and not x.is_floating_point()):
+        raise ValueError("data and starts are floating-point numbers; images of whole numbers go into Samples first")
     if batch_norm == "train" and stops:
         raise ValueError("stop_loss and patience need batch_norm='eval': codes that share statistics cannot stop apart")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from benchsuite.kit.objective import Objective
+from benchsuite.parameters import BelowOne, Count, NonNegative, Positive, check_fields
 
 State = dict[str, Tensor]
 
@@ -24,7 +25,10 @@ class Solver(ABC):
 
     takes_constraints: ClassVar[bool] = True  # whether its search survives that something moves its codes
 
-    steps: int = 250
+    steps: Count = 250
+
+    def __post_init__(self) -> None:
+        check_fields(type(self).__name__, self)
 
     @abstractmethod
     def begin(self, objective: Objective, codes: Tensor) -> State:
@@ -48,17 +52,18 @@ class GradientDescent(Solver):
     Source: Lipton and Tripathi, Precise Recovery of Latent Vectors (2017), section 2; momentum by Polyak (1964).
     """
 
-    steps: int = 2000
-    learning_rate: float | None = None
-    momentum: float = 0.9
-    final_rate: float = 1.0
+    steps: Count = 2000
+    learning_rate: Positive | None = None
+    momentum: BelowOne = 0.9
+    final_rate: NonNegative = 1.0
 
     def begin(self, objective: Objective, codes: Tensor) -> State:
         if self.learning_rate is not None:
             rate = torch.full_like(codes[:, :1], self.learning_rate)
         else:
-            largest = torch.linalg.eigvalsh(objective.gauss_newton(codes))[:, -1:]
-            rate = torch.where(largest > 0, 1 / largest, 0.0)
+            matrices = objective.gauss_newton(codes).double().nan_to_num()  # a code whose loss is no number stays put
+            largest = torch.linalg.eigvalsh(matrices)[:, -1:]
+            rate = torch.where(largest > 0, 1 / largest, 0.0).to(codes.dtype)
         return {"codes": codes, "velocity": torch.zeros_like(codes), "rate": rate, "proposed": codes}
 
     def advance(self, objective: Objective, state: State, value: Tensor, gradient: Tensor, done: float) -> None:
@@ -75,10 +80,10 @@ class RMSProp(Solver):
     Source: Tieleman and Hinton, Lecture 6.5 (2012), as Kilcher, Lucchi, Hofmann (2017), appendix D, use it.
     """
 
-    learning_rate: float = 0.05
-    final_rate: float = 1.0
-    decay: float = 0.99
-    epsilon: float = 1e-8
+    learning_rate: Positive = 0.05
+    final_rate: NonNegative = 1.0
+    decay: BelowOne = 0.99
+    epsilon: Positive = 1e-8
 
     def begin(self, objective: Objective, codes: Tensor) -> State:
         return {"codes": codes, "squares": torch.zeros_like(codes)}
@@ -100,11 +105,11 @@ class Adam(Solver):
     Source: Kingma and Ba, Adam (2014), algorithm 1.
     """
 
-    learning_rate: float = 0.05
-    final_rate: float = 0.1
+    learning_rate: Positive = 0.05
+    final_rate: NonNegative = 0.1
     one_scale: bool = False
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = 1e-8
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    epsilon: Positive = 1e-8
 
     def begin(self, objective: Objective, codes: Tensor) -> State:
         second = torch.zeros_like(codes[:, :1] if self.one_scale else codes)

@@ -87,6 +87,7 @@ class PGAN(ConvGAN):
     ``epochs`` are those of stage ``gan``, ``retraining_epochs`` of each ``retrain``, ``prior_epochs`` of ``prior``.
     ``reversal_rate`` is by default 0.02, for gradient descent 1 / L of each code, see benchsuite.kit.solvers.
     ``prior_latent_dim`` is the second GAN's, by default that of codes, ``prior_width`` the units of its layers.
+    Optimiser, its settings, schedule and batch size are both GANs'; loss, penalty and numbers of steps are the first's.
     ``retraining_prior=first`` is the control: the same further training under the first prior, and nothing reversed.
     """
 
@@ -119,7 +120,7 @@ class PGAN(ConvGAN):
     reversal: Literal["rmsprop", "adam", "gradient_descent"] = "rmsprop"
     reversal_steps: PositiveInt = 100
     reversal_rate: Positive | None = None
-    prior_epochs: Count = 100
+    prior_epochs: PositiveInt = 100
     prior_learning_rate: Positive = 1e-3
     prior_discriminator_learning_rate: Positive | None = 4e-3
     prior_latent_dim: PositiveInt | None = None
@@ -135,12 +136,15 @@ class PGAN(ConvGAN):
             )
         networks = self.networks(spec)
         codes = DataSpec((spec.latent_dim,), "vector", spec.n_train, latent_dim=dim)
-        prior = InducedPrior(self.make_prior(spec), self.code_gan().build(codes))
+        with torch.random.fork_rng(devices=[]):  # what follows draws as it would for a GAN alone
+            second = self.code_gan().build(codes)
+        prior = InducedPrior(self.make_prior(spec), second)
         return PGANModel(spec, prior, *networks)
 
     def fit(self, model: Model, train: Samples, run: Run) -> None:
         """Train, then in each round reverse, learn the prior, and retrain; each is a stage."""
         assert isinstance(model, PGANModel)
+        self.check_that_the_generator_learns(train, self.retraining_epochs)
         run.stage("gan", lambda: super(PGAN, self).fit(model, train, run), (model,))
         model = run.prepare(model)
         for number in range(1, self.rounds + 1):
@@ -178,13 +182,12 @@ class PGAN(ConvGAN):
 
     def learn_prior(self, model: PGANModel, codes: Tensor, run: Run) -> None:
         """Fit the second GAN to ``codes`` (n_train, d), and have the prior be its."""
-        method = self.code_gan()
-        method.play(model.prior.second, Samples(codes), run, self.prior_epochs)
+        self.code_gan().play(model.prior.second, Samples(codes), run, self.prior_epochs)
         if not run.stopped_early:
             model.prior.learnt.fill_(True)
 
     def code_gan(self) -> _CodeGAN:
-        """The second GAN's settings: this one's optimiser and batch size, its own rates and networks."""
+        """The second GAN: its optimiser, schedule and batch size are this one's, its loss and steps the defaults."""
         return _CodeGAN(
             batch_size=self.batch_size,
             optimiser=self.optimiser,

@@ -63,7 +63,7 @@ class Likelihood:
             return bernoulli_energy(x_hat, x)
         energy = gaussian_energy(x_hat, x, self.sigma)
         if self.name == "lap1":
-            with torch.autocast(x.device.type, enabled=False):  # whose convolutions would round the differences
+            with torch.autocast(x.device.type, enabled=False):  # which would round the differences
                 energy = energy + x[0].numel() * lap1(x_hat.to(x.dtype), x, self.level_weights) / self.sigma
         return energy
 
