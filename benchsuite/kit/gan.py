@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,19 @@ from benchsuite.kit.training import Run, Schedule, batch_sizes
 from benchsuite.parameters import BelowOne, Between, Count, NonNegative, Positive, PositiveInt, Sizes
 
 _TUTORIAL_PICTURES = 64
+
+# The GAN of Kilcher, Lucchi, Hofmann, Flexible Prior Distributions for Deep Generative Models (2017), appendix D.
+FLEXIBLE_PRIORS: dict[str, Any] = {
+    "latent_dim": 20,
+    "epochs": 40,
+    "batch_size": 100,
+    "optimiser": "rmsprop",
+    "learning_rate": 3e-4,
+    "discriminator_learning_rate": None,
+    "final_rate": 1.0,
+    "width": 64,
+    "discriminator_channels": (512, 256, 128, 64),
+}
 
 
 class GANModel(LatentModel):

@@ -33,15 +33,8 @@ class _LineSearch(Solver):
     steps: Count = 100
 
     def begin(self, objective: Objective, codes: Tensor) -> State:
-        nowhere = torch.full_like(codes[:, 0], torch.inf)
-        return {
-            "codes": codes,
-            "accepted": codes,
-            "value": nowhere,
-            "gradient": torch.zeros_like(codes),
-            "direction": torch.zeros_like(codes),
-            "length": torch.ones_like(nowhere),
-        }
+        state = _before_the_first(codes)
+        return state | {"direction": torch.zeros_like(codes), "length": torch.ones_like(state["value"])}
 
     def advance(self, objective: Objective, state: State, value: Tensor, gradient: Tensor, done: float) -> None:
         step = state["codes"] - state["accepted"]
@@ -165,14 +158,10 @@ class LevenbergMarquardt(Solver):
     damping: Positive = 1e-2
 
     def begin(self, objective: Objective, codes: Tensor) -> State:
-        nowhere = torch.full_like(codes[:, 0], torch.inf)
-        return {
-            "codes": codes,
-            "accepted": codes,
-            "value": nowhere,
-            "gradient": torch.zeros_like(codes),
+        state = _before_the_first(codes)
+        return state | {
             "matrix": torch.zeros(*codes.shape, codes.shape[1], dtype=codes.dtype, device=codes.device),
-            "damping": torch.full_like(nowhere, 4 * self.damping, dtype=torch.float64),
+            "damping": torch.full_like(state["value"], 4 * self.damping, dtype=torch.float64),
         }
 
     def advance(self, objective: Objective, state: State, value: Tensor, gradient: Tensor, done: float) -> None:
@@ -192,6 +181,12 @@ class LevenbergMarquardt(Solver):
         damped = matrix + torch.diag_embed(state["damping"][:, None] * diagonal)
         step = torch.linalg.solve_ex(damped, state["gradient"].double()[:, :, None])[0].squeeze(2)
         state["codes"] = state["accepted"] - step.nan_to_num(0.0).to(gradient.dtype)
+
+
+def _before_the_first(codes: Tensor) -> State:
+    """The state of a search that has accepted no point yet, so that it will the first."""
+    value = torch.full_like(codes[:, 0], torch.inf)
+    return {"codes": codes, "accepted": codes, "value": value, "gradient": torch.zeros_like(codes)}
 
 
 def polyak_scale(value: Tensor, gradient: Tensor) -> Tensor:

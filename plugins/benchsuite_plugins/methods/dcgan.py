@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchsuite import Method, Positive, hookimpl
-from benchsuite.kit.gan import ConvGAN
+from benchsuite.kit.gan import FLEXIBLE_PRIORS, ConvGAN
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,7 @@ class DCGAN(ConvGAN):
             "width": 64,
             "tutorial_draws": True,
         },
-        "flexible_priors": {
-            "latent_dim": 20,
-            "batch_size": 100,
-            "optimiser": "rmsprop",
-            "learning_rate": 3e-4,
-            "discriminator_learning_rate": None,
-            "final_rate": 1.0,
-            "width": 64,
-            "discriminator_channels": (512, 256, 128, 64),
-        },
+        "flexible_priors": FLEXIBLE_PRIORS,
         "lipton": {
             "latent_dim": 100,
             "learning_rate": 2e-4,

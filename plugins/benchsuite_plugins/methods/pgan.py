@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from benchsuite import Count, DataSpec, Method, Model, ParameterError, Positive, PositiveInt, Run, Samples, hookimpl
-from benchsuite.kit.gan import GAN, ConvGAN, GANModel
+from benchsuite.kit.gan import FLEXIBLE_PRIORS, GAN, ConvGAN, GANModel
 from benchsuite.kit.nets import discriminator, generator
 from benchsuite.kit.priors import NormalPrior, UniformPrior
 from benchsuite.kit.recovery import recover
@@ -93,16 +93,8 @@ class PGAN(ConvGAN):
 
     name = "pgan"
     presets = {
-        "flexible_priors": {
-            "latent_dim": 20,
-            "epochs": 40,
-            "batch_size": 100,
-            "optimiser": "rmsprop",
-            "learning_rate": 3e-4,
-            "discriminator_learning_rate": None,
-            "final_rate": 1.0,
-            "width": 64,
-            "discriminator_channels": (512, 256, 128, 64),
+        "flexible_priors": FLEXIBLE_PRIORS
+        | {
             "reversal": "rmsprop",
             "reversal_steps": 300,
             "reversal_rate": 0.05,
