@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
 
 import benchsuite
 from benchsuite import hookspecs
@@ -64,6 +65,14 @@ def test_printed_plugins_are_plugins(page: str) -> None:
         registry = Registry()
         registry.add("printed", lambda module=module: module, info)
         assert not info.problem and info.provides
+
+
+def test_the_printed_recovery_finds_its_codes() -> None:
+    page = (ROOT / "docs" / "plugins.md").read_text()
+    code = next(b for b in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "recover(" in b)
+    torch.manual_seed(0)
+    exec(compile(code, "docs/plugins.md", "exec", dont_inherit=True), names := {})
+    assert float((names["found"].codes - names["codes"]).abs().max()) < 1e-3
 
 
 def test_the_size_of_a_method_and_of_a_metric() -> None:
