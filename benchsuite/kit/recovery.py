@@ -86,8 +86,8 @@ def recover(
     under ``train`` they share statistics, so that results depend on ``batch_size`` and nothing stops early.
 
     At most ``batch_size`` codes, or the restarts of one sample, are optimised at once, which bounds memory whatever N
-    is. ``on_progress`` is told the
-    part done, in [0, 1]; ``watch`` sees every point of every path. Raises ValueError for what does not go together.
+    is. ``on_progress`` is told the part done, in [0, 1]; ``watch`` sees every point of every path. Raises ValueError
+    for what does not go together.
     """
     solver = solver or BFGS()
     _check(x, starts, batch_norm, batch_size, patience, stops=stop_loss is not None or patience is not None)
