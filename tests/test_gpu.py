@@ -18,7 +18,10 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> suite.Outcome:
     """Each method, briefly, on the GPU and in every precision."""
-    methods = "pca,vae[epochs=5],dcgan[epochs=5],glo[epochs=5],subproblem_gan[epochs=5],avb[epochs=5],ali[epochs=5]"
+    methods = (
+        "pca,vae[epochs=5],vae[likelihood=bernoulli,epochs=5],dcgan[epochs=5],glo[epochs=5],glo[loss=l2_lap1,epochs=5],"
+        "subproblem_gan[epochs=5],pgan[epochs=5,retraining_epochs=5,prior_epochs=5],avb[epochs=5],ali[epochs=5]"
+    )
     recipe = {"methods": methods, "device": "cuda", "samples": 500}
     return suite.run(recipe, out=tmp_path_factory.mktemp("runs") / "gpu")
 
@@ -43,7 +46,10 @@ def test_scores_agree_with_the_processors(outcome: suite.Outcome, tmp_path: Path
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
 def test_lower_precisions_train(precision: str, tmp_path: Path) -> None:
-    methods = "vae[epochs=2],dcgan[epochs=2],subproblem_gan[epochs=2],avb[epochs=2],glo[epochs=2]"
+    methods = (
+        "vae[epochs=2],vae[likelihood=bernoulli,epochs=2],dcgan[epochs=2],subproblem_gan[epochs=2],avb[epochs=2],"
+        "glo[epochs=2],glo[loss=l2_lap1,epochs=2],pgan[epochs=2,retraining_epochs=2,prior_epochs=2]"
+    )
     recipe = {"methods": methods, "device": "cuda", "precision": precision}
     assert suite.run(recipe | {"samples": 100, "metrics": "fd"}, out=tmp_path / precision).exit_code == 0
 

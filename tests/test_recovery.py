@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.optimize import least_squares
 from scipy.stats import kstest
 from torch import Tensor, nn
 
@@ -66,6 +68,45 @@ def test_the_codes_of_a_linear_decoder_are_found(solver: Solver) -> None:
     assert float(found.loss.max()) < 1e-6
 
 
+OPTIMISERS: dict[str, tuple[Solver, Callable[[Tensor], torch.optim.Optimizer]]] = {
+    "Adam": (Adam(40, learning_rate=0.05, final_rate=1.0), lambda z: torch.optim.Adam([z], 0.05)),
+    "RMSProp": (RMSProp(40, learning_rate=0.05), lambda z: torch.optim.RMSprop([z], 0.05)),
+    "momentum": (GradientDescent(40, learning_rate=0.5), lambda z: torch.optim.SGD([z], 0.5, momentum=0.9)),
+    "descent": (GradientDescent(40, learning_rate=0.5, momentum=0.0), lambda z: torch.optim.SGD([z], 0.5)),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_solvers_by_gradients_take_the_steps_of_torchs_optimisers(name: str) -> None:
+    solver, make = OPTIMISERS[name]
+    decoder, x, start = convolutional(), torch.rand(1, 1, 8, 8).double(), normal(1, 1, 3, seed=2)
+    points: list[Tensor] = []
+    recover(decoder, x, start, solver=solver, watch=lambda progress: points.append(progress.codes))
+    z = start[0].clone().requires_grad_()
+    optimiser = make(z)
+    for point in points:
+        torch.testing.assert_close(point, z.detach())
+        optimiser.zero_grad()
+        mse(decoder(z), x).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    assert len(points) == 41
+
+
+@pytest.mark.parametrize("solver", [BFGS(), LBFGS(), LevenbergMarquardt(100)], ids=repr)
+def test_data_off_a_curved_model_get_a_minimum_that_scipy_cannot_lower(solver: Solver) -> None:
+    decoder, x = convolutional(), torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(4)).double()
+    found = recover(decoder, x, normal(1, 4, 3, seed=2), solver=solver)
+
+    for codes, loss, target in zip(found.codes, found.loss, x, strict=True):
+
+        def residual(z: np.ndarray, target: Tensor = target) -> np.ndarray:
+            with torch.no_grad():
+                return np.asarray((decoder(torch.from_numpy(z)[None])[0] - target).flatten())
+
+        best = least_squares(residual, codes.numpy(), xtol=1e-12, ftol=1e-12)
+        assert 2 * best.cost / 64 == pytest.approx(float(loss), rel=1e-3)
+
+
 @each_solver
 def test_data_off_the_model_get_the_nearest_code(solver: Solver) -> None:
     decoder, x = linear(), 2 * normal(20, 12)
@@ -95,10 +136,8 @@ def test_the_path_of_a_code_does_not_depend_on_how_many_share_its_batch(solver: 
     torch.testing.assert_close(alone.codes, together.codes[:rows], rtol=1e-6, atol=1e-6)
 
 
-@each_solver
+@pytest.mark.parametrize("solver", [s for s in SOLVERS if getattr(s, "learning_rate", None) is None], ids=repr)
 def test_the_units_of_codes_and_of_the_loss_do_not_matter_to_solvers_without_a_rate(solver: Solver) -> None:
-    if getattr(solver, "learning_rate", None) is not None:
-        pytest.skip("its learning rate has units")
     decoder, codes, starts = linear(), normal(20, 4), normal(1, 20, 4, seed=2)
     for scale in (1e-3, 1e3):
         for size in (1e-3, 1e3):

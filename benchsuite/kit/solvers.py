@@ -113,17 +113,15 @@ class Adam(Solver):
 
     def begin(self, objective: Objective, codes: Tensor) -> State:
         second = torch.zeros_like(codes[:, :1] if self.one_scale else codes)
-        count = torch.zeros_like(codes[:, :1], dtype=torch.float64)
-        return {"codes": codes, "first": torch.zeros_like(codes), "second": second, "count": count}
+        return {"codes": codes, "first": torch.zeros_like(codes), "second": second}
 
     def advance(self, objective: Objective, state: State, value: Tensor, gradient: Tensor, done: float) -> None:
         squares = gradient.square().mean(1, keepdim=True) if self.one_scale else gradient.square()
         beta1, beta2 = self.betas
-        state["count"] = state["count"] + 1
+        count = round(done * self.steps) + 1
         state["first"] = torch.lerp(state["first"], gradient, 1 - beta1)
         state["second"] = torch.lerp(state["second"], squares, 1 - beta2)
-        first = state["first"] / (1 - beta1 ** state["count"]).to(gradient.dtype)
-        second = state["second"] / (1 - beta2 ** state["count"]).to(gradient.dtype)
+        first, second = state["first"] / (1 - beta1**count), state["second"] / (1 - beta2**count)
         rate = self.learning_rate * _falling(self.final_rate, done)
         state["codes"] = state["codes"] - rate * first / (second.sqrt() + self.epsilon)
 
