@@ -18,6 +18,7 @@ from benchsuite.kit.solvers import Solver, State
 from benchsuite.parameters import Count, Positive, PositiveInt
 
 _DECREASE = 1e-4  # the part of the decrease by slope that a step must bring
+_CURVATURE = 1e-8  # the least cosine of a step and the change of the gradient along it that says something of curvature
 _SHORTEST = 1e-7  # a step that has to be shorter, as a part of the first one tried, is none
 
 
@@ -42,7 +43,10 @@ class _LineSearch(Solver):
         better = value <= state["value"] + _DECREASE * slope  # false where the value is not a number
         if done == 0:
             self.start(objective, state, value, gradient)
-        self.learn(state, better, step, gradient - state["gradient"])
+        change = gradient - state["gradient"]
+        along = (step * change).sum(1)
+        known = better & (along > _CURVATURE * step.norm(dim=1) * change.norm(dim=1))
+        self.learn(state, known, step, change, torch.where(known, along, 1.0))
         # The minimum of the parabola through both values and the slope, as a part of the step.
         shorter = (-slope / (2 * (value - state["value"] - slope))).nan_to_num(0.1).clamp(0.1, 0.5)
         state["length"] = torch.where(better, 1.0, state["length"] * shorter)
@@ -62,8 +66,11 @@ class _LineSearch(Solver):
         """Set up what is known of curvature, at the first evaluation."""
 
     @abstractmethod
-    def learn(self, state: State, moved: Tensor, step: Tensor, change: Tensor) -> None:
-        """Take in, for the codes ``moved`` (n,), a ``step`` (n, d) and the ``change`` of the gradient along it."""
+    def learn(self, state: State, known: Tensor, step: Tensor, change: Tensor, along: Tensor) -> None:
+        """Take in a ``step`` (n, d), the ``change`` of the gradient (n, d), and their product ``along`` it (n,).
+
+        Only of the codes ``known`` (n,), which have gone to a lower loss and found curvature there.
+        """
 
     @abstractmethod
     def direction(self, state: State) -> Tensor:
@@ -92,11 +99,9 @@ class BFGS(_LineSearch):
         floor = 1e-4 * mean[:, None, None] * identity.double()
         state["inverse"] = torch.cholesky_inverse(torch.linalg.cholesky_ex(matrix + floor).L).to(gradient.dtype)
 
-    def learn(self, state: State, moved: Tensor, step: Tensor, change: Tensor) -> None:
-        along = (step * change).sum(1)
-        known = moved & (along > 1e-8 * step.norm(dim=1) * change.norm(dim=1))
+    def learn(self, state: State, known: Tensor, step: Tensor, change: Tensor, along: Tensor) -> None:
         step, change = (torch.where(known[:, None], v, 0.0) for v in (step, change))
-        along = torch.where(known, along, 1.0)[:, None, None]
+        along = along[:, None, None]
         image = (state["inverse"] @ change[:, :, None]).squeeze(2)
         cross = image[:, :, None] * step[:, None]
         square = step[:, :, None] * step[:, None]
@@ -122,11 +127,8 @@ class LBFGS(_LineSearch):
         state["steps"], state["changes"], state["weights"] = none, none, none[:, :, 0]
         state["scale"] = polyak_scale(value, gradient)
 
-    def learn(self, state: State, moved: Tensor, step: Tensor, change: Tensor) -> None:
-        along = (step * change).sum(1)
-        known = moved & (along > 1e-8 * step.norm(dim=1) * change.norm(dim=1))
-        weight = 1 / torch.where(known, along, 1.0)
-        for name, new in (("steps", step), ("changes", change), ("weights", weight)):
+    def learn(self, state: State, known: Tensor, step: Tensor, change: Tensor, along: Tensor) -> None:
+        for name, new in (("steps", step), ("changes", change), ("weights", 1 / along)):
             newer = torch.cat([state[name][:, 1:], new[:, None]], 1)
             state[name] = torch.where(known.view(-1, *[1] * (newer.ndim - 1)), newer, state[name])
         scale = along / change.square().sum(1).clamp_min(torch.finfo(along.dtype).tiny)

@@ -97,7 +97,7 @@ def recover(
             "GradientDescent, Adam, RMSProp or LevenbergMarquardt"
         )
     measure = RECOVERY_LOSSES[_known("loss", loss, RecoveryLossName)] if isinstance(loss, str) else loss
-    search = _Search(solver, constrain, stop_loss, patience, batch_norm == "train", watch)
+    search = _Search(solver, constrain, stop_loss, patience, watch)
     restarts, n, d = starts.shape
     if n == 0:
         return Recovered(starts[0], starts[0, :, 0], torch.zeros(0, dtype=torch.long, device=starts.device))
@@ -111,7 +111,7 @@ def recover(
             start = starts[:, first : first + rows]
             target = x[first : first + rows].to(starts)
             targets = target.repeat(restarts, *[1] * (target.ndim - 1))
-            objective = Objective(decode, targets, measure, coupled=search.coupled)
+            objective = Objective(decode, targets, measure, coupled=batch_norm == "train")
             report = _part_of(on_progress, first / n, start.shape[1] / n)
             found.append(search.run(objective, start, first, report))
     return Recovered(*(torch.cat(parts) for parts in zip(*found, strict=True)))
@@ -153,7 +153,6 @@ class _Search:
     constrain: Constraint | None
     stop_loss: float | None
     patience: int | None
-    coupled: bool
     watch: Callable[[Progress], None] | None
 
     def run(
@@ -185,7 +184,7 @@ class _Search:
             if self.patience is not None:
                 much = least < torch.where(mark > 0, 0.999, 1.001) * mark
                 improved, mark = torch.where(much, step, improved), torch.where(much, least, mark)
-            going = self._going(state, least.view(restarts, n), step - improved, paths)
+            going = None if objective.coupled else self._going(state, least.view(restarts, n), step - improved, paths)
             if going is not None and not bool(going.all()):
                 paths, state = paths[going], {name: rows[going] for name, rows in state.items()}
                 objective.keep(going)
@@ -204,7 +203,7 @@ class _Search:
 
     def _going(self, state: dict[str, Tensor], least: Tensor, waited: Tensor, paths: Tensor) -> Tensor | None:
         """Which of ``paths`` go on, a mask; None where nothing was asked that could stop one."""
-        stopped = [state["stalled"]] if "stalled" in state and not self.coupled else []
+        stopped = [state["stalled"]] if "stalled" in state else []
         if self.stop_loss is not None:
             stopped.append((least.amin(0) <= self.stop_loss)[paths % least.shape[1]])
         if self.patience is not None:
