@@ -103,6 +103,20 @@ class Model(nn.Module, ABC):
         """``n`` samples, (n, *shape), images in [0, 1]. ``generator`` lives on the CPU and is the only randomness."""
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """How a dataset is to be prepared, and whom to tell.
+
+    ``skip_bad`` leaves out images that cannot be read instead of refusing all; ``again`` prepares what is prepared
+    already. ``report(what, done, of)`` shows progress, ``of`` None where the end is not known; ``say`` shows a line.
+    """
+
+    skip_bad: bool = False
+    again: bool = False
+    report: Callable[[str, int, int | None], None] = lambda what, done, of: None
+    say: Callable[[str], None] = lambda line: None
+
+
 class Dataset(_Parameterised, ABC):
     """Named data; subclasses are frozen dataclasses whose fields are its options."""
 
@@ -110,8 +124,18 @@ class Dataset(_Parameterised, ABC):
     kind: ClassVar[Kind] = "image"
     features: ClassVar[str | None] = None  # the extractor of feature metrics where a selection names none
 
-    def prepare(self, cache: Path) -> None:
-        """Fetch and verify what ``load`` needs into ``cache``. The only network access that a dataset may make."""
+    def prepare(self, cache: Path, work: Preparation) -> None:
+        """Fetch and verify what ``load`` needs into ``cache``. The only network access that a dataset may make.
+
+        Raises PreparationError, saying what to do by hand.
+        """
+
+    def content(self, cache: Path) -> str:
+        """Identifies the prepared data; empty where the dataset's parameters and code do.
+
+        Raises DataMissingError where ``prepare`` has to come first, and ParameterError for what the data do not allow.
+        """
+        return ""
 
     @abstractmethod
     def load(self, split: Split, cache: Path) -> Samples:
@@ -184,6 +208,7 @@ class Cell:
     precision: str
     threads: int
     budget: float | None  # seconds of training after which it stops early
+    subset: int | None = None  # training images that the dataset is reduced to
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ BenchsuiteError
 ├── ContractError          a plugin's object returned what its contract does not allow
 ├── DivergedError          training or sampling produced NaN or infinity
 ├── NotApplicableError     a metric or method that cannot apply here; becomes a skipped row
-└── DataMissingError       a dataset that has not been prepared
+├── DataMissingError       a dataset that has not been prepared
+└── PreparationError       a dataset that cannot be prepared: not to be fetched, damaged, no room for it
 """
 
 from __future__ import annotations
@@ -65,6 +66,10 @@ class NotApplicableError(BenchsuiteError):
 
 class DataMissingError(BenchsuiteError):
     """A dataset that has not been prepared; its message says how to prepare it."""
+
+
+class PreparationError(BenchsuiteError):
+    """A dataset that cannot be prepared; its message says what to do by hand."""
 
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory", "could not create a primitive")

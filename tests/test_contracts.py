@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchsuite import Dataset, DataSpec, FeatureExtractor, Method, Metric, Model, Run, Samples
-from benchsuite.errors import NotApplicableError, ParameterError
+from benchsuite.errors import DataMissingError, NotApplicableError, ParameterError
 from benchsuite.harness.binding import ARTEFACTS, bind_metric
 from benchsuite.harness.evaluation import check_output
 from benchsuite.harness.recipe import Selection
@@ -184,7 +184,24 @@ def test_a_method_says_where_it_comes_from(name: str) -> None:
     assert "Source:" in page or name == "real"
 
 
-@pytest.mark.parametrize("name", REGISTRY.names("datasets"))
+def needs_preparation(name: str) -> bool:
+    return REGISTRY.get("datasets", name).prepare is not Dataset.prepare
+
+
+DATASETS = REGISTRY.names("datasets")
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS if needs_preparation(name)])
+def test_a_dataset_that_is_not_prepared_says_how_to_prepare_it(name: str, tmp_path: Path) -> None:
+    cls = REGISTRY.get("datasets", name)
+    dataset: Dataset = cls(**({"path": str(tmp_path / "x")} if "path" in parameters_of(cls) else {}))
+    for ask in (dataset.content, lambda cache: dataset.load("train", cache)):
+        with pytest.raises(DataMissingError, match=rf"{name}.* is not in the cache; run: benchsuite prepare '?{name}"):
+            ask(tmp_path)
+    assert dataset.latent_dim >= 1 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS if not needs_preparation(name)])
 def test_a_dataset_gives_two_splits_of_one_shape(name: str, tmp_path: Path) -> None:
     dataset: Dataset = REGISTRY.get("datasets", name)()
     train, test = dataset.load("train", tmp_path), dataset.load("test", tmp_path)

@@ -17,6 +17,7 @@ _FLAGS = (
     click.option("--seeds", "-s", metavar="SEEDS", help="3 is seeds 0, 1, 2; 4,7 those two; 7, seed 7.  [default: 1]"),
     click.option("--metrics", metavar="LIST", help="Metrics, likewise.  [default: all that apply]"),
     click.option("--latent-dim", type=int, help="Size of codes, where a method names none.  [default: the dataset's]"),
+    click.option("--subset", type=int, help="Train on so many images, and test on as large a part.  [default: all]"),
     click.option("--samples", type=int, help="Samples drawn for distances.  [default: 4000]"),
     click.option("--device", metavar="DEVICE", help="auto, cpu, mps, cuda or cuda:N.  [default: auto]"),
     click.option("--precision", metavar="P", help="fp32, tf32 or bf16 in training.  [default: fp32]"),

@@ -12,9 +12,10 @@ from typing import Any
 
 from benchsuite.contracts import Dataset, FeatureExtractor, Metric
 from benchsuite.errors import BenchsuiteError, NotApplicableError, ParameterError, PluginError
-from benchsuite.harness.identity import digest, source_fingerprint
+from benchsuite.harness.identity import source_fingerprint
 from benchsuite.harness.recipe import Selection, parse_selections
 from benchsuite.harness.registry import Registry
+from benchsuite.kit.files import digest
 from benchsuite.parameters import convert, describe, is_list_type, parameters_of
 
 # Goes up when the way in which evaluation.py makes artefacts changes what metrics see.
@@ -40,12 +41,18 @@ ARTEFACTS = (
 
 @dataclass(frozen=True)
 class Bound:
-    """A method or dataset with its label and every one of its parameters, defaults included."""
+    """A method or dataset with its label and every one of its parameters, defaults included.
+
+    ``content`` identifies the data of a dataset that was prepared, which its parameters and code do not; ``problem``
+    says why there are none.
+    """
 
     label: str
     name: str
     params: Mapping[str, Any]
     instance: Any
+    content: str = ""
+    problem: str = ""
 
     @property
     def source(self) -> str:

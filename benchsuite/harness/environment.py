@@ -13,7 +13,7 @@ from typing import Any
 import platformdirs
 
 import benchsuite
-from benchsuite.harness.identity import digest
+from benchsuite.kit.files import digest
 
 _PACKAGES = (
     "torch",

@@ -15,11 +15,13 @@ from torch import Tensor
 from benchsuite.contracts import Dataset, DataSpec, FeatureExtractor, MetricRow, Model, Status
 from benchsuite.errors import ContractError, DivergedError, NotApplicableError, PluginError, is_out_of_memory
 from benchsuite.harness.binding import BoundMetric, extractor_of
-from benchsuite.harness.identity import digest
+from benchsuite.harness.loading import load_split
 from benchsuite.harness.registry import Registry
 from benchsuite.kit.features import extract
+from benchsuite.kit.files import digest
 from benchsuite.kit.recovery import recover
 from benchsuite.kit.samples import Reconstructions, Samples, evenly_spaced
+from benchsuite.kit.scratch import collected
 from benchsuite.kit.solvers import Adam
 from benchsuite.kit.timing import Timings
 
@@ -40,7 +42,7 @@ _COUNTED = (
 
 
 class Evaluation:
-    """The artefacts of one fitted model. Everything lives on the model's device."""
+    """The artefacts of one fitted model, on its device; those too large for memory are kept in ``folder``."""
 
     def __init__(
         self,
@@ -53,11 +55,14 @@ class Evaluation:
         cache: Path,
         seed: int,
         samples: int,
+        subset: int | None,
+        folder: Path,
         registry: Registry,
         timings: Timings,
     ) -> None:
         self.model, self.method, self.spec, self.dataset, self.train = model, method, spec, dataset, train
         self._cache, self._seed, self._samples = cache, seed, samples
+        self._subset, self._folder = subset, folder
         self._registry, self._timings = registry, timings
         self._made: dict[str, Any] = {}
         self.sources: dict[str, str] = {}
@@ -147,7 +152,7 @@ class Evaluation:
 
     def _real(self) -> Samples:
         with self._timings.phase("load.test"):
-            return self.dataset.load("test", self._cache).to(self.train.device)
+            return load_split(self.dataset, "test", self._subset, self._cache, self.train.device)
 
     def _labels(self) -> Tensor:
         labels: Tensor | None = self._get("real").labels
@@ -161,7 +166,7 @@ class Evaluation:
 
     def _draw(self, n: int, generator: torch.Generator) -> Tensor:
         with torch.no_grad():
-            return torch.cat([self._checked_draw(size, generator) for size in _chunks(n)])
+            return collected((self._checked_draw(size, generator) for size in _chunks(n)), n, self._folder)
 
     def _checked_draw(self, n: int, generator: torch.Generator) -> Tensor:
         return check_output(self.method, f"sample({n})", self.model.sample(n, generator), n, self.spec, self.dataset)
@@ -170,7 +175,7 @@ class Evaluation:
         samples: Samples = self._get("generated") if name == "generated_features" else self._reference()
         with self._timings.phase(f"features.{name.removesuffix('_features')}", len(samples)):
             device = self.train.device
-            return torch.cat(list(extract(samples, extractor.load(device), device)))
+            return collected(extract(samples, extractor.load(device), device), len(samples), self._folder)
 
     def _reference(self) -> Samples:
         """What distances compare with: the training images, since test sets are often too small, less any copied."""
@@ -199,14 +204,18 @@ class Evaluation:
             codes, source = own.detach(), "codes"
         elif encode is not None:
             with self._timings.phase(f"encode.{split}", len(samples)), torch.no_grad():
-                codes = torch.cat([encode(x) for x in samples.batches(_BATCH)])
+                codes = collected((self._encoded(encode, x) for x in samples.batches(_BATCH)), len(samples))
             source = "encoder"
         else:
             codes = self._recovered(samples, split)
             source = "recovery"
-        if codes.ndim != 2 or len(codes) != len(samples):
-            raise ContractError(f"{self.method}: codes of {len(samples)} samples have shape {tuple(codes.shape)}")
         self.sources[split] = source
+        return codes
+
+    def _encoded(self, encode: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        codes = encode(x)
+        if codes.ndim != 2 or len(codes) != len(x):
+            raise ContractError(f"{self.method}: codes of {len(x)} samples have shape {tuple(codes.shape)}")
         return codes
 
     def _recovered(self, samples: Samples, split: str) -> Tensor:
@@ -248,11 +257,13 @@ class Evaluation:
     def _decode(self, codes: Tensor, split: str, original: Samples) -> Reconstructions:
         decode = self._decoder()
         with torch.no_grad():
-            images = torch.cat(
-                [
+            images = collected(
+                (
                     check_output(self.method, "decode(z)", decode(z), len(z), self.spec, self.dataset)
                     for z in torch.split(codes, _BATCH)
-                ]
+                ),
+                len(codes),
+                self._folder,
             )
         return Reconstructions(images, original, self.sources[split])
 

@@ -6,21 +6,14 @@ import ast
 import functools
 import hashlib
 import importlib.util
-import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import benchsuite
+from benchsuite.kit.files import digest
 
 # What every cell runs through, whether or not its plugins import it by name.
 CORE_MODULES = ("benchsuite.contracts", "benchsuite.kit.samples", "benchsuite.kit.training")
-
-
-def digest(value: Any, length: int = 12) -> str:
-    """A short hash of anything that JSON can hold."""
-    text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 def source_fingerprint(module: str) -> str:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 
 from benchsuite.contracts import Cell, Dataset, Record
-from benchsuite.errors import PluginError, SelectionError, UsageError
+from benchsuite.errors import BenchsuiteError, PluginError, SelectionError, UsageError
 from benchsuite.harness.binding import Bound, BoundMetric, bind, bind_metric
-from benchsuite.harness.identity import digest
+from benchsuite.harness.environment import cache_folder
 from benchsuite.harness.recipe import Recipe, Selection
 from benchsuite.harness.registry import Registry
 from benchsuite.harness.store import RunStore, seen_by
+from benchsuite.kit.files import digest
 
 MAX_ATTEMPTS = 3
 Action = Literal["done", "run", "resume", "retry", "score", "broken"]
@@ -53,14 +54,14 @@ def make_plan(recipe: Recipe, registry: Registry, store: RunStore | None = None,
     _check_executor(recipe, registry)
     _check_device(recipe.device)
     methods = [m for s in recipe.methods for m in _bind_or_break("methods", s, registry)]
-    datasets = [d for s in recipe.datasets for d in _bind_or_break("datasets", s, registry)]
+    datasets = [_with_content(d) for s in recipe.datasets for d in _bind_or_break("datasets", s, registry)]
     planned = []
     for dataset in datasets:
         metrics = _metrics(recipe, dataset, registry)
         for method in methods:
             for seed in recipe.seeds:
                 cell = _cell(recipe, method, dataset, seed, metrics)
-                broken = next((str(b) for b in (method, dataset) if isinstance(b, _Broken)), None)
+                broken = method.problem or dataset.problem
                 planned.append(_decide(cell, broken, metrics, store, force))
     _check_labels(planned)
     return Plan(recipe, tuple(planned))
@@ -72,11 +73,8 @@ class _Broken:
 
     label: str
     name: str
-    reason: str
+    problem: str
     params: dict[str, Any]
-
-    def __str__(self) -> str:
-        return self.reason
 
 
 def _check_executor(recipe: Recipe, registry: Registry) -> None:
@@ -100,6 +98,19 @@ def _bind_or_break(kind: str, selection: Selection, registry: Registry) -> list[
     except PluginError as error:
         label = selection.label or selection.unlabelled()
         return [_Broken(label, selection.name, str(error), dict(selection.params))]
+
+
+def _with_content(dataset: Bound | _Broken) -> Bound | _Broken:
+    """The dataset with what identifies its prepared data, or with its problem where it has to be prepared first."""
+    if isinstance(dataset, _Broken):
+        return dataset
+    try:
+        return replace(dataset, content=dataset.instance.content(cache_folder()))
+    except UsageError:
+        raise
+    except Exception as error:  # a plugin's code
+        problem = str(error) if isinstance(error, BenchsuiteError) else f"{type(error).__name__}: {error}"
+        return replace(dataset, problem=problem)
 
 
 def _metrics(recipe: Recipe, dataset: Bound | _Broken, registry: Registry) -> list[BoundMetric | Selection]:
@@ -145,6 +156,7 @@ def _cell(
         "dataset": _fingerprint(dataset),
         "seed": seed,
         "latent_dim": latent_dim,
+        "subset": recipe.subset,
         "device": recipe.device,
         "precision": recipe.precision,
         "threads": recipe.threads,
@@ -162,6 +174,7 @@ def _cell(
         dataset_fingerprint=_fingerprint(dataset),
         seed=seed,
         latent_dim=latent_dim,
+        subset=recipe.subset,
         metrics=tuple(m.selection if isinstance(m, BoundMetric) else m.unlabelled() for m in metrics),
         samples=recipe.samples,
         device=recipe.device,
@@ -180,12 +193,13 @@ def _source(part: Bound | _Broken) -> str:
 
 
 def _fingerprint(dataset: Bound | _Broken) -> str:
-    return digest([dataset.name, dataset.params, _source(dataset)], 8)
+    content = dataset.content if isinstance(dataset, Bound) else ""
+    return digest([dataset.name, content or dataset.params, _source(dataset)], 8)
 
 
 def _decide(
     cell: Cell,
-    broken: str | None,
+    broken: str,
     metrics: list[BoundMetric | Selection],
     store: RunStore | None,
     force: bool,
@@ -233,7 +247,7 @@ def _nearest(cell: Cell, store: RunStore | None) -> str:
         other = store.record(folder.name)
         if other is None:
             continue
-        names = ("params", "dataset_fingerprint", "latent_dim", "device", "precision", "threads", "budget")
+        names = ("params", "dataset_fingerprint", "latent_dim", "subset", "device", "precision", "threads", "budget")
         differing = [name for name in names if _plain(getattr(other.cell, name)) != _plain(getattr(cell, name))]
         return ", ".join(differing) or "code"
     return ""

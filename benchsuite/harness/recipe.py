@@ -139,6 +139,7 @@ def parse_size(text: str) -> int:
 class Recipe:
     """What to run and how. None for ``metrics`` means all that apply; sizes are in bytes, times in seconds.
 
+    ``subset`` is how many training images each dataset is reduced to, the same ones for every method and seed.
     ``jobs``, ``executor``, ``timeout``, ``memory_limit`` and ``keep`` change where and how long cells run, not what
     they compute, and so are no part of the recipe's identity.
     """
@@ -148,6 +149,7 @@ class Recipe:
     seeds: tuple[int, ...] = (0,)
     metrics: tuple[Selection, ...] | None = None
     latent_dim: int | None = None
+    subset: int | None = None
     samples: int = 4000
     device: str = "auto"
     precision: Precision = "fp32"
@@ -165,7 +167,7 @@ class Recipe:
                 raise RecipeError(f"{name} is empty; a recipe needs at least one")
         if len(set(self.seeds)) != len(self.seeds) or max(self.seeds) >= 2**32:
             raise RecipeError(f"seeds = {list(self.seeds)} is not allowed; each stands once and is below 2^32")
-        for name, least in (("samples", 2), ("threads", 1), ("jobs", 1), ("latent_dim", 1)):
+        for name, least in (("samples", 2), ("threads", 1), ("jobs", 1), ("latent_dim", 1), ("subset", 2)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise RecipeError(f"{name} = {value} is not allowed; {name} is a whole number, at least {least}")
@@ -202,7 +204,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 }
 _TEXTS = {"device", "precision", "executor", "keep"}
 _SELECTIONS = {"methods", "datasets", "metrics"}
-_WHOLE_NUMBERS = {"latent_dim", "samples", "threads", "jobs"}
+_WHOLE_NUMBERS = {"latent_dim", "subset", "samples", "threads", "jobs"}
 
 
 def _selections(value: Any) -> tuple[Selection, ...]:

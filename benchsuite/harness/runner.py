@@ -27,6 +27,7 @@ from benchsuite.errors import (
 from benchsuite.harness.binding import bind_metric, make
 from benchsuite.harness.environment import cache_folder, environment_key
 from benchsuite.harness.evaluation import Evaluation, broken_metric, check_output
+from benchsuite.harness.loading import load_split
 from benchsuite.harness.pictures import write_sheet
 from benchsuite.harness.recipe import parse_selections
 from benchsuite.harness.registry import Registry, load_registry
@@ -175,7 +176,7 @@ class _Work:
         method: Method = make("methods", cell.method_name, cell.params, self.registry)
         dataset: Dataset = make("datasets", cell.dataset_name, cell.dataset_params, self.registry)
         with self.timings.phase("load"):
-            train = dataset.load("train", cache_folder()).to(self.device)
+            train = load_split(dataset, "train", cell.subset, cache_folder(), self.device)
         latent_dim = cell.latent_dim or dataset.latent_dim
         spec = DataSpec(train.shape, train.kind, len(train), latent_dim, train.n_classes)
         with self.timings.phase("build"):
@@ -206,6 +207,8 @@ class _Work:
             cache=cache_folder(),
             seed=self.cell.seed,
             samples=self.cell.samples,
+            subset=self.cell.subset,
+            folder=self.folder,
             registry=self.registry,
             timings=self.timings,
         )

@@ -1,13 +1,17 @@
-"""Files that are either whole or not there, locks between processes, and checksums."""
+"""Files and folders that are either whole or not there, locks between processes, and checksums."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, Literal
 
 if os.name == "nt":
     import msvcrt
@@ -32,6 +36,43 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """A new folder that takes the place of ``folder``, durably, when the block ends without an error.
+
+    Like ``replacing``; the caller holds a lock, so that what an earlier attempt has left behind may be removed.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new, old = beside(folder, "part"), beside(folder, "old")
+    _remove(new, old)
+    new.mkdir()
+    try:
+        yield new
+        for path in new.iterdir():
+            with path.open("rb") as written:
+                os.fsync(written.fileno())
+        if folder.exists():
+            folder.replace(old)
+        new.replace(folder)
+    finally:
+        _remove(new, old)
+
+
+def beside(folder: Path, purpose: Literal["part", "old", "work"]) -> Path:
+    """A hidden folder beside ``folder`` that is only there while work on it is under way."""
+    return folder.with_name(f".{folder.name}.{purpose}")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what work on ``folder`` that was killed has left beside it."""
+    _remove(beside(folder, "part"), beside(folder, "old"), beside(folder, "work"))
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 ``text`` to ``path``, whole or not at all."""
     with replacing(path) as temporary:
@@ -42,6 +83,16 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(value: Any, length: int = 12) -> str:
+    """A short hash of anything that JSON can hold.
+
+    >>> digest({"size": 64}) == digest({"size": 64}), digest({"size": 128})[:4]
+    (True, 'b4b0')
+    """
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 @contextmanager
@@ -67,3 +118,18 @@ def locked(path: Path) -> Iterator[bool]:
                     msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)  # type: ignore[attr-defined,unused-ignore]
                 else:
                     fcntl.flock(file, fcntl.LOCK_UN)
+
+
+@contextmanager
+def locked_in_turn(path: Path, on_wait: Callable[[], None], poll: float = 0.2) -> Iterator[None]:
+    """Hold the lock file ``path`` for the block; where another process holds it, call ``on_wait`` once and wait."""
+    told = False
+    while True:
+        with locked(path) as mine:
+            if mine:
+                yield
+                return
+        if not told:
+            on_wait()
+            told = True
+        time.sleep(poll)

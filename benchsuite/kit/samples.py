@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Literal
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
+
+from benchsuite.kit.prefetch import ahead
+
+_SHARE = 0.5  # of a device's free memory, which samples may fill; the rest is for training
+_BLOCK_BYTES = 2**26
+_CACHED_BYTES = 2**30  # of a mapped file, which the system is taken to keep in memory once it was read
+
+Index = slice | Tensor | Sequence[int]
 
 
 class Samples:
@@ -14,27 +24,37 @@ class Samples:
 
     Images are stored as uint8 (N, C, H, W), or as float32 where they were computed, and handed out as float32 in
     [0, 1]. Vectors are stored and handed out as float32 (N, D). Indexing takes a slice, a list or an index tensor
-    and always returns (n, *shape).
+    and always returns (n, *shape), on ``device``, wherever the data are stored: in memory, in a mapped file, on the
+    device itself.
 
     >>> Samples(torch.full((4, 1, 2, 2), 255, dtype=torch.uint8))[1:3].shape
     torch.Size([2, 1, 2, 2])
     """
 
-    def __init__(self, data: Tensor, labels: Tensor | None = None) -> None:
-        """``data`` is uint8 or float32, (N, C, H, W) or (N, D); ``labels`` are whole numbers, (N,)."""
+    def __init__(
+        self, data: Tensor, labels: Tensor | None = None, *, label_names: Sequence[str] = (), mapped: bool = False
+    ) -> None:
+        """``data`` is uint8 or float32, (N, C, H, W) or (N, D), ``mapped`` if it lies in a file.
+
+        ``labels`` are classes, whole numbers (N,), or attributes, 0 or 1, (N, A); ``label_names`` names each of them.
+        """
         if data.dtype not in (torch.uint8, torch.float32):
             raise ValueError(f"samples are uint8 or float32; got {data.dtype}")
         if data.ndim not in (2, 4):
             raise ValueError(f"samples have shape (N, C, H, W) or (N, D); got {tuple(data.shape)}")
         if data.ndim == 2 and data.dtype == torch.uint8:
             raise ValueError("vectors are float32; got uint8")
-        if labels is not None and labels.shape != data.shape[:1]:
+        if labels is not None and (labels.ndim not in (1, 2) or len(labels) != len(data)):
             raise ValueError(f"{len(data)} samples need as many labels; got shape {tuple(labels.shape)}")
         self._data = data
+        self._rows: Tensor | None = None  # of the data, those that are in these samples; None for all
+        self._mapped = mapped
+        self.device = data.device
         self.labels = labels
+        self.label_names = tuple(label_names)
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self._data if self._rows is None else self._rows)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -48,37 +68,90 @@ class Samples:
 
     @property
     def n_classes(self) -> int | None:
-        """One more than the largest label, or None where there are no labels."""
-        return None if self.labels is None else int(self.labels.max()) + 1
+        """How many classes there are, or None where samples have no class each."""
+        if self.labels is None or self.labels.ndim == 2:
+            return None
+        return len(self.label_names) or int(self.labels.max()) + 1
 
     @property
-    def device(self) -> torch.device:
-        """Where the data lie."""
-        return self._data.device
+    def streamed(self) -> bool:
+        """Whether the data are too large for the memory of ``device``, so that batches are read ahead of their use."""
+        return self._data.device != self.device or (self._mapped and self._data.nbytes > _CACHED_BYTES)
 
-    def __getitem__(self, index: slice | Tensor | Sequence[int]) -> Tensor:
+    def __getitem__(self, index: Index) -> Tensor:
         if isinstance(index, slice):
-            rows = self._data[index]
-            return rows.float().div_(255) if rows.dtype == torch.uint8 else rows.clone()
-        positions = torch.as_tensor(index, device=self.device)
+            if self._rows is None:
+                view = self._data[index]
+                return self._handed_out(view if view.dtype == torch.uint8 else view.clone())
+            return self._handed_out(self._data.index_select(0, self._rows[index]))
+        positions = torch.as_tensor(index, device=self._data.device)
         if positions.dtype == torch.bool:
             positions = positions.nonzero().squeeze(1)
-        rows = self._data.index_select(0, positions.long())
+        positions = positions.long() if self._rows is None else self._rows[positions.long()]
+        return self._handed_out(self._data.index_select(0, positions))
+
+    def _handed_out(self, rows: Tensor) -> Tensor:
+        """Stored ``rows`` as float32 on the device; bytes travel there, not floats."""
+        if rows.device != self.device:
+            pinned = rows.pin_memory() if self.device.type == "cuda" else rows
+            rows = pinned.to(self.device, non_blocking=True)
         return rows.float().div_(255) if rows.dtype == torch.uint8 else rows
+
+    def fetched(self, indices: Iterable[Index]) -> Iterator[Tensor]:
+        """The rows of each index in turn, read one step ahead where they are streamed."""
+        if self.streamed:
+            return ahead(partial(self.__getitem__, index) for index in indices)
+        return (self[index] for index in indices)
 
     def batches(self, size: int) -> Iterator[Tensor]:
         """All rows in order, at most ``size`` at a time."""
-        for start in range(0, len(self), size):
-            yield self[start : start + size]
+        return self.fetched(slice(start, start + size) for start in range(0, len(self), size))
 
     def subset(self, index: Tensor) -> Samples:
-        """The rows at ``index``, with their labels, stored as they are here."""
+        """The rows at ``index``, with their labels; the data are shared, not copied."""
         labels = None if self.labels is None else self.labels[index.to(self.labels.device)]
-        return Samples(self._data.index_select(0, index.to(self.device)), labels)
+        chosen = Samples(self._data, label_names=self.label_names, mapped=self._mapped)
+        rows = index.to(self._data.device)
+        chosen._rows = rows if self._rows is None else self._rows[rows]
+        chosen.device, chosen.labels = self.device, labels
+        return chosen
 
-    def to(self, device: torch.device) -> Samples:
-        """The same samples on ``device``."""
-        return Samples(self._data.to(device), None if self.labels is None else self.labels.to(device))
+    def to(self, device: torch.device) -> Self:
+        """The same samples, handed out on ``device``: stored there where they fit, else streamed from where they lie.
+
+        On a device of its own memory they may take half of what is free. The processor reads a mapped file in place,
+        whose pages all processes share.
+        """
+        moved = copy.copy(self)
+        moved.device = torch.empty(0, device=device).device  # with its number, as tensors give it
+        moved.labels = None if self.labels is None else self.labels.to(device)
+        if self._data.device != moved.device and self._bytes() <= _room(moved.device):
+            moved._data = self._resident(moved.device)
+            moved._rows, moved._mapped = None, False
+        return moved
+
+    def _bytes(self) -> int:
+        return len(self) * self._data[:1].nbytes
+
+    def _resident(self, device: torch.device) -> Tensor:
+        """The stored rows, copied to ``device`` block by block."""
+        if self._rows is None and not self._mapped:
+            return self._data.to(device)
+        resident = torch.empty((len(self), *self.shape), dtype=self._data.dtype, device=device)
+        size = max(1, _BLOCK_BYTES // self._data[:1].nbytes)
+        rows = torch.arange(len(self)) if self._rows is None else self._rows
+        for block, into in zip(torch.split(rows, size), torch.split(resident, size), strict=True):
+            into.copy_(self._data.index_select(0, block))
+        return resident
+
+
+def _room(device: torch.device) -> float:
+    """The bytes that samples may take on ``device``."""
+    if device.type == "cuda":
+        return _SHARE * torch.cuda.mem_get_info(device)[0]
+    if device.type == "mps":
+        return _SHARE * torch.mps.recommended_max_memory()
+    return float("inf")
 
 
 class Reconstructions(Samples):
@@ -94,6 +167,16 @@ class Reconstructions(Samples):
     def pairs(self, size: int = 1024) -> Iterator[tuple[Tensor, Tensor]]:
         """(original, reconstruction) in order, at most ``size`` rows at a time."""
         return zip(self.original.batches(size), self.batches(size), strict=True)
+
+
+def random_rows(n: int, count: int, seed: int = 0) -> Tensor:
+    """``count`` of the rows 0 ... n-1, drawn without replacement, in rising order; all where there are no more.
+
+    >>> random_rows(10, 3)
+    tensor([1, 4, 7])
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(n, generator=generator)[:count].sort().values
 
 
 def evenly_spaced(n: int, count: int) -> Tensor:

@@ -35,7 +35,7 @@ AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Batch:
-    """``x`` (n, *shape) on the run's device, the training rows ``index`` (n,) it came from, and ``labels`` (n,)."""
+    """``x`` (n, *shape) on the run's device, the training rows ``index`` (n,) it came from, and their ``labels``."""
 
     x: Tensor
     index: Tensor
@@ -129,16 +129,18 @@ class Run:
             elif epoch != started_epoch or started_batch == 0:
                 order.copy_(shuffle(len(data)))
             rows_of_batches = torch.split(order, sizes)
-            for number in range(started_batch if epoch == started_epoch else 0, len(sizes)):
+            first = started_batch if epoch == started_epoch else 0
+            coming = rows_of_batches[first:]
+            for number, (rows, x) in enumerate(zip(coming, data.fetched(coming), strict=True), first):
                 if self._checkpoint.seconds >= self.budget:
                     self._checkpoint.stopped_early = True
                     self._finish(name, state, epoch)
                     return
                 self.fraction = (epoch * len(sizes) + number) / (epochs * len(sizes))
                 self._progress(f"{self._scope} epoch {epoch + 1}/{epochs}".strip())
-                index = rows_of_batches[number].to(data.device)
-                labels = None if data.labels is None else data.labels[index].to(self.device)
-                yield Batch(data[index].to(self.device), index.to(self.device), labels)
+                index = rows.to(self.device)
+                labels = None if data.labels is None else data.labels[rows.to(data.labels.device)].to(self.device)
+                yield Batch(x.to(self.device), index, labels)
                 self.steps += 1
                 self._checkpoint.seconds = spent_before + time.monotonic() - began
                 if self.steps % _WINDOW == 0:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from benchsuite import Metric, NotApplicableError, PositiveInt, Samples, hookimpl
+from benchsuite.kit.scratch import collected
 
 _BATCH = 256
 
@@ -46,7 +47,7 @@ def _method(model: Any, name: str, lacking: str) -> Callable[..., Tensor]:
 
 
 def _mean(real: Samples, score: Callable[[Tensor], Tensor]) -> Tensor:
-    return torch.cat([score(x).double() for x in real.batches(_BATCH)]).mean()
+    return collected((score(x).double() for x in real.batches(_BATCH)), len(real)).mean()
 
 
 @hookimpl

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from benchsuite import Metric, NotApplicableError, hookimpl
 from benchsuite.kit.samples import Reconstructions
+from benchsuite.kit.scratch import collected
 from benchsuite.kit.similarity import psnr as to_decibels
 from benchsuite.kit.similarity import squared_error
 from benchsuite.kit.similarity import ssim as structural_similarity
@@ -26,7 +26,7 @@ def _errors(reconstructed: Reconstructions) -> Tensor:
     """The mean squared error of each image, (N,); raises NotApplicableError for vectors, which have no peak."""
     if reconstructed.kind != "image":
         raise NotApplicableError("pSNR and SSIM are for images")
-    return torch.cat([squared_error(x, x_hat) for x, x_hat in reconstructed.pairs()])
+    return collected((squared_error(x, x_hat) for x, x_hat in reconstructed.pairs()), len(reconstructed))
 
 
 def psnr(reconstructed: Reconstructions) -> Tensor:
@@ -53,7 +53,8 @@ def ssim(reconstructed: Reconstructions) -> Tensor:
     """Test images: the mean over images of their structural similarity, at most 1."""
     if reconstructed.kind != "image":
         raise NotApplicableError("pSNR and SSIM are for images")
-    return torch.cat([structural_similarity(x, x_hat) for x, x_hat in reconstructed.pairs()]).mean()
+    scores = (structural_similarity(x, x_hat) for x, x_hat in reconstructed.pairs())
+    return collected(scores, len(reconstructed)).mean()
 
 
 @hookimpl

@@ -1,0 +1,148 @@
+"""``benchsuite prepare``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from benchsuite.cli.options import json_flag
+from benchsuite.errors import BenchsuiteError, SelectionError, UsageError
+from benchsuite.harness.recipe import parse_selections
+
+Report = Callable[[str, int, int | None], None]
+
+
+@click.command("prepare")
+@click.argument("names", nargs=-1, metavar="NAME...")
+@click.option("--list", "listing", is_flag=True, help="Show what is there, its sizes and fingerprints.")
+@click.option("--skip-bad", is_flag=True, help="Leave out images that cannot be read, and say how many.")
+@click.option("--force", is_flag=True, help="Prepare again what is prepared already.")
+@json_flag
+def command(names: tuple[str, ...], listing: bool, skip_bad: bool, force: bool, as_json: bool) -> int:
+    """Fetch datasets, check them, and store them as runs use them. The only command that uses the network.
+
+    What was fetched is kept: the same command goes on where it stopped.
+
+    \b
+    benchsuite prepare mnist svhn
+    benchsuite prepare "celeba[size=128]" "folder[path=photographs]" --skip-bad
+    benchsuite prepare --list
+    """
+    if listing == bool(names):
+        raise click.UsageError("name datasets to prepare, or give --list alone; known: benchsuite list datasets")
+    selections = [selection for name in names for selection in parse_selections(name)]
+    labelled = [str(selection) for selection in selections if selection.label]
+    if labelled:
+        raise SelectionError(f"'{labelled[0]}' has a label; labels are for runs")
+
+    from benchsuite.contracts import Preparation
+    from benchsuite.harness.binding import bind
+    from benchsuite.harness.environment import cache_folder
+    from benchsuite.harness.preparation import prepare
+    from benchsuite.harness.registry import load_registry
+
+    cache = cache_folder()
+    if listing:
+        _list(as_json)
+        return 0
+    registry = load_registry()
+    datasets = [bound for selection in selections for bound in bind("datasets", selection, registry)]
+    results: list[dict[str, Any]] = []
+    with _progress() as (report, say):
+        work = Preparation(skip_bad, force, report, say)
+        for bound in datasets:
+            try:
+                prepared = asdict(prepare(bound, cache, work)) | {"error": ""}
+                say(_sentence(prepared))
+            except UsageError:
+                raise
+            except (BenchsuiteError, OSError) as error:
+                prepared = {"dataset": bound.label, "error": str(error)}
+                say(f"Error: {error}")
+            results.append(prepared)
+    if as_json:
+        click.echo(json.dumps(results, indent=1))
+    return int(any(result["error"] for result in results))
+
+
+def _sentence(prepared: dict[str, Any]) -> str:
+    shape = " x ".join(map(str, prepared["shape"]))
+    rows = f"{prepared['train']} for training and {prepared['test']} for testing, each {shape}"
+    if not prepared["needed"]:
+        return f"{prepared['dataset']} needs no preparation: {rows}"
+    return f"{prepared['dataset']} is prepared: {rows}" + (f", {prepared['content']}" if prepared["content"] else "")
+
+
+def _list(as_json: bool) -> None:
+    from benchsuite.harness.environment import cache_folder
+    from benchsuite.harness.preparation import fetched, stores
+    from benchsuite.kit.text import table
+
+    cache = cache_folder()
+    prepared, files = list(stores(cache)), list(fetched(cache))
+    if as_json:
+        click.echo(json.dumps({"cache": str(cache), "prepared": prepared, "fetched": files}, indent=1))
+        return
+    click.echo(f"{cache}: {len(prepared)} datasets prepared, {len(files)} files fetched")
+    if prepared:
+        header = ["dataset", "images", "left out", "shape", "MiB", "fingerprint", "prepared"]
+        rows = [
+            [
+                item["dataset"],
+                str(item["images"]),
+                str(item["left_out"]),
+                " x ".join(map(str, item["shape"])),
+                str(item["mib"]),
+                item["fingerprint"],
+                item["prepared"],
+            ]
+            for item in prepared
+        ]
+        click.echo("\n" + table(header, rows, [False, True, True, False, True, False, False]))
+    if files:
+        rows = [
+            [item["dataset"], item["file"], str(item["mib"]), "whole" if item["whole"] else "in part"] for item in files
+        ]
+        click.echo("\n" + table(["dataset", "file", "MiB", "fetched"], rows, [False, False, True, False]))
+
+
+@contextmanager
+def _progress() -> Iterator[tuple[Report, Callable[[str], None]]]:
+    """A bar on a terminal, a line for each tenth elsewhere, on standard error; and how to print a line beside it."""
+    if not sys.stderr.isatty():
+        yield _Tenths(), lambda line: click.echo(line, err=True)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f}%"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        bars: dict[str, TaskID] = {}
+
+        def report(what: str, done: int, of: int | None) -> None:
+            if what not in bars:
+                for bar in bars.values():
+                    progress.update(bar, visible=False)
+                bars[what] = progress.add_task(what.replace("[", r"\["), total=of)
+            progress.update(bars[what], completed=done, total=of)
+
+        yield report, lambda line: progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class _Tenths:
+    """A line when something begins, and at every tenth of it."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, int] = ("", -1)
+
+    def __call__(self, what: str, done: int, of: int | None) -> None:
+        now = (what, 10 * done // of if of else 0)
+        if now != self._last:
+            self._last = now
+            click.echo(f"{what}: {10 * now[1]}%" if of else what, err=True)

@@ -1,0 +1,135 @@
+"""Image files as uint8 arrays of one shape: whatever their size, mode and orientation, and however damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby, islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+_BLOCK = 512  # files that are decoded between two writes
+# What Pillow knows by its first bytes only, or hands to another program, as PostScript to Ghostscript.
+_NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One encoded image: its name for messages, its part of the dataset, how to read it, and its label or labels."""
+
+    name: str
+    part: str
+    read: Callable[[], bytes]
+    label: Any = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive images of one ``part`` (train, valid or test), uint8 (n, C, H, W), and their labels, (n,) or (n, A).
+
+    ``bad`` are the images that cannot be read, each with the reason; ``digest`` identifies the bytes that were read.
+    """
+
+    part: str
+    images: Bytes
+    labels: NDArray[np.int64] | None = None
+    bad: tuple[tuple[str, str], ...] = ()
+    digest: bytes = b""
+
+
+@dataclass(frozen=True)
+class View:
+    """What is kept of an image: ``channels`` x ``size`` x ``size``.
+
+    With ``crop``, its centred square of so many pixels, resized; without, the shorter side resized and then the
+    centred square, as DCGAN's code does it (torchvision's Resize and CenterCrop, bilinear and antialiased).
+    """
+
+    size: int
+    channels: int
+    crop: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, size, size)."""
+        return self.channels, self.size, self.size
+
+    def __call__(self, image: Image.Image) -> Bytes:
+        """uint8, (channels, size, size). Raises ValueError for an image that is smaller than the crop."""
+        from torchvision.transforms.functional import center_crop, resize
+
+        image = _in_mode("L" if self.channels == 1 else "RGB", ImageOps.exif_transpose(image))
+        if self.crop is not None:
+            if min(image.size) < self.crop:
+                raise ValueError(f"it has {image.width} x {image.height} pixels, fewer than the crop of {self.crop}")
+            image = center_crop(image, [self.crop, self.crop])
+        image = center_crop(resize(image, [self.size]), [self.size, self.size])
+        return np.asarray(image).reshape(self.size, self.size, self.channels).transpose(2, 0, 1)
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """The formats that Pillow decodes by itself, by its names, the usual ones first."""
+    Image.init()
+    return tuple(name for name in Image.OPEN if name not in _NOT_DECODED)
+
+
+def decoded(files: Iterable[ImageFile], view: View) -> Iterator[Block]:
+    """``files`` in order as blocks, decoded by as many threads as there are processors."""
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for part, run in groupby(files, key=lambda file: file.part):
+            while chunk := list(islice(run, _BLOCK)):
+                yield _block(part, chunk, list(threads.map(lambda file: _decode(file, view), chunk)), view)
+
+
+def _block(part: str, files: list[ImageFile], results: list[tuple[Bytes | str, bytes]], view: View) -> Block:
+    good = [(file, image) for file, (image, _) in zip(files, results, strict=True) if not isinstance(image, str)]
+    bad = [(file.name, reason) for file, (reason, _) in zip(files, results, strict=True) if isinstance(reason, str)]
+    images = np.stack([image for _, image in good]) if good else np.empty((0, *view.shape), np.uint8)
+    labels = np.array([file.label for file, _ in good], np.int64) if good and good[0][0].label is not None else None
+    return Block(part, images, labels, tuple(bad), b"".join(digest for _, digest in results))
+
+
+def _decode(file: ImageFile, view: View) -> tuple[Bytes | str, bytes]:
+    """The image, or the reason why there is none, and the SHA-256 of its name and bytes if it counts."""
+    try:
+        data = file.read()
+        with Image.open(io.BytesIO(data), formats=formats()) as image:
+            decoded = view(image)
+    except UnidentifiedImageError:
+        return "it is no image, or none of a known format", b""
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise whatever damaged bytes lead them to
+        return f"{error}" or type(error).__name__, b""
+    return decoded, hashlib.sha256(file.name.encode("utf-8", "surrogateescape") + b"\0" + data).digest()
+
+
+def _in_mode(mode: str, image: Image.Image) -> Image.Image:
+    """``image`` in ``mode`` L or RGB: transparent parts show white, 16 bits are rounded to 8, palettes looked up."""
+    if image.mode.startswith("I"):
+        image = _of_16_bits(image)
+    elif image.mode == "F":
+        raise ValueError("it holds floating-point pixels, whose range is not known; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        colours = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), colours).convert("RGB")
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _of_16_bits(image: Image.Image) -> Image.Image:
+    """Pillow would cut off what is above 255."""
+    pixels = np.asarray(image).astype(np.int64)
+    if pixels.min() < 0 or pixels.max() > 65535:
+        raise ValueError(f"it holds values from {pixels.min()} to {pixels.max()}; save it with 8 or 16 bits")
+    return Image.fromarray(((pixels + 128) // 257).astype(np.uint8))
