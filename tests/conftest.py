@@ -1,13 +1,15 @@
-"""What tests share: a stranger's distribution, really installed, and the command line run as a user runs it."""
+"""What tests share: no network, a stranger's distribution, really installed, and the command line as a user runs it."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,58 @@ import torch
 from benchsuite.cli import main
 
 FIXTURES = Path(__file__).parent / "fixtures"
+OFFLINE = FIXTURES / "offline"
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
+Refusals = Callable[[], list[str]]
+
+
+def _refuse_the_network() -> None:
+    """Import the refusing file by its path: a Python may have a ``sitecustomize`` of its own, imported already."""
+    spec = importlib.util.spec_from_file_location("offline", OFFLINE / "sitecustomize.py")
+    assert spec is not None and spec.loader is not None
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse the network to this process and to every Python that it starts."""
+    folder = tempfile.TemporaryDirectory(prefix="benchsuite-network-")
+    config.add_cleanup(folder.cleanup)
+    variables = pytest.MonkeyPatch()
+    config.add_cleanup(variables.undo)
+    log = Path(folder.name) / "refused.txt"
+    variables.setenv("BENCHSUITE_TEST_NETWORK_LOG", str(log))
+    variables.setenv("PYTHONPATH", str(OFFLINE), prepend=os.pathsep)
+    _refuse_the_network()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Allow a test marked ``network``, and the fixtures of any scope that are made for it, what others may not."""
+    allowed = Path(os.environ["BENCHSUITE_TEST_NETWORK_LOG"]).with_name("allowed")
+    if item.get_closest_marker("network"):
+        allowed.touch()
+    try:
+        return (yield)
+    finally:
+        allowed.unlink(missing_ok=True)
+
+
+@pytest.fixture(autouse=True)
+def refusals() -> Iterator[Refusals]:
+    """A function that returns what was refused until now, and forgets it.
+
+    What is left there fails the test: it, or what it started, tried to use the network, whatever came of that.
+    """
+    log = Path(os.environ["BENCHSUITE_TEST_NETWORK_LOG"])
+
+    def take() -> list[str]:
+        lines = log.read_text().splitlines() if log.exists() else []
+        log.unlink(missing_ok=True)
+        return lines
+
+    yield take
+    if refused := take():
+        pytest.fail("\n".join(["the network was used:", *refused]), pytrace=False)
 
 
 def install(name: str, target: Path) -> Path:
@@ -75,5 +128,5 @@ def _run_here(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> su
 
 
 def environment(*plugins: Path) -> dict[str, str]:
-    """This process's environment with ``plugins`` importable."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, plugins)), "COLUMNS": "200"}
+    """This process's environment with ``plugins`` importable, and no network."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (*plugins, OFFLINE))), "COLUMNS": "200"}

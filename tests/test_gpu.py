@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from benchsuite import suite
+from benchsuite import DataSpec, Run, Samples, suite
+from benchsuite.harness.registry import load_registry
 
 pytestmark = [
     pytest.mark.gpu,
@@ -61,3 +63,48 @@ def test_a_cell_that_is_cut_off_resumes(tmp_path: Path, monkeypatch: pytest.Monk
     assert cut.records[0].status == "timeout"
     again = suite.run(recipe | {"timeout": 200}, out=tmp_path / "run")
     assert again.records[0].status == "ok" and "resumed at batch" in again.records[0].notes[0]
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    """256 images of bytes."""
+    return torch.randint(256, (256, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_samples_come_out_there_wherever_they_lie(
+    images: torch.Tensor, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not fits:
+        monkeypatch.setattr("benchsuite.kit.samples._SHARE", 0.0)
+    np.save(tmp_path / "images.npy", images.numpy())
+    mapped = torch.from_numpy(np.load(tmp_path / "images.npy", mmap_mode="c"))
+    rows = torch.randperm(256)[:200]
+    on_cpu = Samples(images[rows], rows % 7)
+    on_gpu = Samples(mapped, torch.arange(256) % 7, mapped=True).subset(rows).to(torch.device("cuda"))
+    assert on_gpu.streamed is not fits
+    assert on_gpu.labels is not None and on_gpu.labels.is_cuda and on_gpu[3:9].is_cuda
+    for index in (slice(3, 90, 7), [5, 5, 0], torch.tensor([199, 2]), torch.tensor([1, 2], device="cuda")):
+        expected = on_cpu[index.cpu() if isinstance(index, torch.Tensor) else index]
+        assert torch.equal(on_gpu[index].cpu(), expected)
+    assert torch.equal(torch.cat(list(on_gpu.batches(33))).cpu(), on_cpu[:])
+    run = Run(seed=0, device=torch.device("cuda"))
+    for batch in run.batches(on_gpu, batch_size=64, epochs=2):
+        assert batch.x.is_cuda and batch.labels is not None
+        assert torch.equal(batch.x.cpu(), on_cpu[batch.index.cpu()])
+        assert torch.equal(batch.labels.cpu(), rows[batch.index.cpu()] % 7)
+
+
+def test_a_streamed_run_ends_like_a_resident_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PCA goes through all batches in order, and is exact."""
+    scores = []
+    for share in ("resident", "streamed"):
+        if share == "streamed":
+            monkeypatch.setattr("benchsuite.kit.samples._SHARE", 0.0)
+        method = load_registry().get("methods", "pca")(latent_dim=4)
+        train = load_registry().get("datasets", "digits")().load("train", tmp_path).to(torch.device("cuda"))
+        assert train.streamed is (share == "streamed")
+        model = method.build(DataSpec(train.shape, train.kind, len(train), 4)).to("cuda")
+        method.fit(model, train, Run(seed=0, device=torch.device("cuda")))
+        scores.append(model.axes.detach().cpu())
+    torch.testing.assert_close(scores[0], scores[1])
