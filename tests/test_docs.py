@@ -22,7 +22,7 @@ README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 DOCTESTED = ["benchsuite.errors", "benchsuite.parameters", "benchsuite.harness.recipe"] + [
     f"benchsuite.kit.{name}"
-    for name in ("adversarial", "latents", "losses", "moments", "optimisers", "samples", "similarity", "text")
+    for name in ("adversarial", "files", "latents", "losses", "moments", "optimisers", "prefetch", "samples", "similarity", "text")
 ]
 HOOKS = [name for name in vars(hookspecs) if name.startswith("benchsuite_")]
 
