@@ -1,7 +1,7 @@
 """Real images posing as a method: the floor of every distance between distributions.
 
-One half of the training images, drawn by the seed, is what it samples; distances compare it with the other half. It has
-no codes, so reconstruction does not apply.
+One half of the training images, drawn by the seed, is what it samples, or 10,000 where that is fewer, since a model holds
+them in memory; distances compare it with the others. It has no codes, so reconstruction does not apply.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchsuite import DataSpec, Method, Model, Run, Samples, hookimpl
+from benchsuite import DataSpec, Method, Model, PositiveInt, Run, Samples, hookimpl
+
+_BATCH = 256
 
 
 class RealModel(Model):
@@ -21,9 +23,9 @@ class RealModel(Model):
     rows: Tensor
     copied_rows: Tensor
 
-    def __init__(self, spec: DataSpec) -> None:
+    def __init__(self, spec: DataSpec, images: int) -> None:
         super().__init__()
-        held = max(1, spec.n_train // 2)
+        held = max(1, min(images, spec.n_train // 2))
         self.register_buffer("rows", torch.zeros(held, *spec.shape))
         self.register_buffer("copied_rows", torch.zeros(held, dtype=torch.long))
 
@@ -36,20 +38,23 @@ class RealModel(Model):
 
 @dataclass(frozen=True)
 class Real(Method):
-    """Half of the training images, as they are."""
+    """Half of the training images, at most 10,000, as they are."""
 
     name = "real"
 
+    images: PositiveInt = 10_000
+
     def build(self, spec: DataSpec) -> RealModel:
-        """Room for half of the training rows."""
-        return RealModel(spec)
+        """Room for its rows."""
+        return RealModel(spec, self.images)
 
     def fit(self, model: Model, train: Samples, run: Run) -> None:
-        """Copies a random half of the rows."""
+        """Copies random rows."""
         assert isinstance(model, RealModel)
         chosen = torch.randperm(len(train))[: len(model.rows)]
         model.copied_rows.copy_(chosen)
-        model.rows.copy_(train[chosen])
+        for rows, x in zip(torch.split(model.rows, _BATCH), train.fetched(torch.split(chosen, _BATCH)), strict=True):
+            rows.copy_(x)
 
 
 @hookimpl
