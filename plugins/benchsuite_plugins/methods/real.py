@@ -1,7 +1,7 @@
 """Real images posing as a method: the floor of every distance between distributions.
 
-One half of the training images, drawn by the seed, is what it samples, or 10,000 where that is fewer, since a model holds
-them in memory; distances compare it with the others. It has no codes, so reconstruction does not apply.
+One half of the training images, drawn by the seed, is what it samples, but at most 10,000, since a model is in memory;
+distances compare it with the others. It has no codes, so reconstruction does not apply.
 """
 
 from __future__ import annotations
