@@ -20,9 +20,9 @@ from benchsuite.harness.registry import PluginInfo, Registry, load_registry
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+KIT = "adversarial files latents losses moments optimisers prefetch samples similarity text"  # with examples
 DOCTESTED = ["benchsuite.errors", "benchsuite.parameters", "benchsuite.harness.recipe"] + [
-    f"benchsuite.kit.{name}"
-    for name in ("adversarial", "files", "latents", "losses", "moments", "optimisers", "prefetch", "samples", "similarity", "text")
+    f"benchsuite.kit.{name}" for name in KIT.split()
 ]
 HOOKS = [name for name in vars(hookspecs) if name.startswith("benchsuite_")]
 

@@ -250,3 +250,7 @@ def test_moving_to_the_processor_leaves_a_mapped_file_mapped(tmp_path: Path) -> 
     samples = mapped(tmp_path, labels=LABELS)
     moved = samples.to(torch.device("cpu"))
     assert moved._data is samples._data and moved._mapped and torch.equal(moved[:], samples[:])
+
+
+def test_a_subset_knows_of_the_classes_that_it_lacks() -> None:
+    assert Samples(IMAGES, LABELS).subset(torch.tensor([0, 4])).n_classes == 4

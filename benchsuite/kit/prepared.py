@@ -102,9 +102,7 @@ class PreparedDataset(Dataset):
             if self.sources():
                 sources.mkdir(parents=True, exist_ok=True)
                 with locked_in_turn(sources / ".lock", wait):
-                    for source in self.sources():
-                        if not self.has(source, sources):
-                            fetch(source, sources, work.report)
+                    self._fetch(sources, work)
             self._write(folder, sources, work)
 
     def load(self, split: Split, cache: Path) -> Samples:
@@ -150,6 +148,19 @@ class PreparedDataset(Dataset):
 
     def _command(self) -> str:
         return f"benchsuite prepare {shlex.quote(self.selection)}"
+
+    def _fetch(self, sources: Path, work: Preparation) -> None:
+        """Fetch what is missing. What cannot be fetched is told all at once, to a person who has to do it by hand."""
+        for number, source in enumerate(self.sources()):
+            if self.has(source, sources):
+                continue
+            try:
+                fetch(source, sources, work.report)
+            except PreparationError as error:
+                later = [s for s in self.sources()[number + 1 :] if not self.has(s, sources)]
+                missing = [s.name for s in later if not (sources / s.name).exists()]
+                also = f"\nalso missing there: {', '.join(missing)}" if missing else ""
+                raise PreparationError(f"{error}{also}") from None
 
     def _write(self, folder: Path, sources: Path, work: Preparation) -> None:
         unpacked = beside(folder, "work")

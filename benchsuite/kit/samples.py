@@ -52,6 +52,9 @@ class Samples:
         self.device = data.device
         self.labels = labels
         self.label_names = tuple(label_names)
+        self._classes: int | None = None
+        if labels is not None and labels.ndim == 1 and len(labels):
+            self._classes = len(self.label_names) or int(labels.max()) + 1
 
     def __len__(self) -> int:
         return len(self._data if self._rows is None else self._rows)
@@ -68,10 +71,8 @@ class Samples:
 
     @property
     def n_classes(self) -> int | None:
-        """How many classes there are, or None where samples have no class each."""
-        if self.labels is None or self.labels.ndim == 2:
-            return None
-        return len(self.label_names) or int(self.labels.max()) + 1
+        """How many classes there are, also those that a subset lacks; None where samples have no class each."""
+        return self._classes
 
     @property
     def streamed(self) -> bool:
@@ -113,7 +114,7 @@ class Samples:
         chosen = Samples(self._data, label_names=self.label_names, mapped=self._mapped)
         rows = index.to(self._data.device)
         chosen._rows = rows if self._rows is None else self._rows[rows]
-        chosen.device, chosen.labels = self.device, labels
+        chosen.device, chosen.labels, chosen._classes = self.device, labels, self._classes
         return chosen
 
     def to(self, device: torch.device) -> Self:
