@@ -74,8 +74,12 @@ class PreparedDataset(Dataset):
         """
 
     def preprocessing(self) -> Mapping[str, Any]:
-        """What decides, with the sources, which images the store holds: all parameters but the split."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "split"}
+        """What decides, with the sources, which images the store holds: all parameters but the split.
+
+        A ``path`` is where the user's own files lie, whole, so that it means the same from everywhere.
+        """
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "split"}
+        return values | {name: str(Path(p).expanduser().resolve()) for name, p in values.items() if name == "path"}
 
     @property
     def selection(self) -> str:
@@ -215,8 +219,11 @@ class PreparedDataset(Dataset):
                 f"{self.selection} was not prepared because of {_bad_images(bad, contents.total, more)}; "
                 f"repair or remove them, or leave them out: {self._command()} --skip-bad"
             )
-        if not writer.rows:
-            raise PreparationError(f"{self.selection} was not prepared: it has no image that can be read")
+        if writer.rows < 2:
+            raise PreparationError(
+                f"{self.selection} was not prepared: of {contents.total} images {writer.rows} can be read; "
+                "training and testing need one each"
+            )
         return bad
 
 

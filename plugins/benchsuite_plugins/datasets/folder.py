@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 
 from PIL import Image
 
@@ -34,10 +34,6 @@ class Folder(PreparedDataset):
     size: PositiveInt = 64
     channels: Literal[1, 3] = 3
     crop: PositiveInt | None = None
-
-    def preprocessing(self) -> Mapping[str, Any]:
-        """With the whole path, so that it means the same from everywhere."""
-        return {**super().preprocessing(), "path": str(Path(self.path).expanduser().resolve())}
 
     def read(self, sources: Path, work: Path) -> Contents:
         """Decode the files in the order of their names."""
@@ -72,7 +68,7 @@ class Folder(PreparedDataset):
 
 
 def _listed(root: Path) -> tuple[list[str], Counter[str], tuple[Path, ...]]:
-    """The images below ``root``, sorted; what else is there, counted by ending; every folder. No hidden ones."""
+    """The images below ``root``; what else is there, counted by ending; every folder. No hidden ones."""
     known = {ending for ending, format_ in Image.registered_extensions().items() if format_ in formats()}
     names: list[str] = []
     ignored: Counter[str] = Counter()
@@ -85,7 +81,7 @@ def _listed(root: Path) -> tuple[list[str], Counter[str], tuple[Path, ...]]:
                 names.append((folder / file).relative_to(root).as_posix())
             else:
                 ignored[ending or "no ending"] += 1
-    return sorted(names), ignored, tuple(folders)
+    return names, ignored, tuple(folders)
 
 
 def _walk(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[tuple[Path, list[str]]]:
@@ -96,8 +92,9 @@ def _walk(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[tuple[
     with os.scandir(folder) as entries:
         visible = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
     yield folder, [name for name, is_folder in visible if not is_folder]
-    for name in (name for name, is_folder in visible if is_folder):
-        yield from _walk(folder / name, above | {real})
+    for name, is_folder in visible:
+        if is_folder:
+            yield from _walk(folder / name, above | {real})
 
 
 def _parts_of(names: Sequence[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ import hashlib
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,10 +45,6 @@ class Npz(PreparedDataset):
     latent_dim = 64
 
     path: str
-
-    def preprocessing(self) -> Mapping[str, Any]:
-        """With the whole path, so that it means the same from everywhere."""
-        return {**super().preprocessing(), "path": str(Path(self.path).expanduser().resolve())}
 
     def read(self, sources: Path, work: Path) -> Contents:
         """Read the images in pieces, the labels whole."""
