@@ -209,6 +209,7 @@ class Cell:
     threads: int
     budget: float | None  # seconds of training after which it stops early
     subset: int | None = None  # training images that the dataset is reduced to
+    content: str = ""  # what identifies prepared data, besides the dataset's fingerprint
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
@@ -186,3 +187,14 @@ def test_an_error_inside_the_block_comes_out_and_ends_the_lock(tmp_path: Path, f
         end(holding)
     with locked(path) as held:
         assert held
+
+
+def test_a_file_system_without_locks_is_an_error_and_no_endless_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("benchsuite.kit.files.fcntl.flock", refuse)
+    with pytest.raises(OSError, match="lock cannot be locked .No locks available"), locked(tmp_path / "lock"):
+        pass

@@ -25,6 +25,7 @@ from benchsuite.errors import DataMissingError, ParameterError
 from benchsuite.kit import images
 from benchsuite.kit.images import ImageFile, View, decoded
 from benchsuite.kit.store import read_manifest
+from benchsuite_plugins.datasets import folder as folder_module
 from benchsuite_plugins.datasets.folder import Folder
 
 SIDE = 16
@@ -423,7 +424,9 @@ def test_the_search_for_bad_images_ends_when_there_are_plenty(tmp_path: Path, mo
 
 def test_a_folder_of_nothing_but_bad_images_is_refused_even_if_they_may_be_left_out(tmp_path: Path) -> None:
     root = filled(tmp_path / "root", {"1.png": b"", "2.png": b""})
-    assert "it has no image that can be read" in refusal(folder(root), tmp_path, skip_bad=True)
+    assert "of 2 images 0 can be read; training and testing need one each" in refusal(
+        folder(root), tmp_path, skip_bad=True
+    )
 
 
 def test_an_image_smaller_than_the_crop_is_named_and_one_smaller_than_the_size_enlarged(tmp_path: Path) -> None:
@@ -434,7 +437,7 @@ def test_an_image_smaller_than_the_crop_is_named_and_one_smaller_than_the_size_e
 
 
 def test_the_fingerprint_is_of_the_images_and_their_names_not_of_their_place(tmp_path: Path) -> None:
-    files = {"a/1.png": shade(1), "b/2.png": shade(2)}
+    files = {"a/1.png": shade(1), "b/2.png": shade(2), "b/4.png": shade(4)}
 
     def content(place: str, files: dict[str, bytes], **options: Any) -> str:
         dataset = folder(filled(tmp_path / place, files), **options)
@@ -444,9 +447,11 @@ def test_the_fingerprint_is_of_the_images_and_their_names_not_of_their_place(tmp
     here = content("here", files)
     others = [
         content("pixel", files | {"b/2.png": shade(3)}),
-        content("name", {"a/1.png": shade(1), "b/3.png": shade(2)}),
-        content("class", {"a/1.png": shade(1), "c/2.png": shade(2)}),
-        content("fewer", {"a/1.png": shade(1)}),
+        content("name", {"a/1.png": shade(1), "b/3.png": shade(2), "b/4.png": shade(4)}),
+        content("class", {"a/1.png": shade(1), "c/2.png": shade(2), "c/4.png": shade(4)}),
+        content("fewer", {"a/1.png": shade(1), "b/2.png": shade(2)}),
+        content("another class", files | {"0/bad.png": b""}),
+        content("no classes", files | {"bad.png": b""}),
         *(content("here", files, size=9), content("here", files, channels=1), content("here", files, crop=5)),
     ]
     assert content("elsewhere", files) == here == content("with a bad one", files | {"a/0.png": b""})
@@ -454,7 +459,12 @@ def test_the_fingerprint_is_of_the_images_and_their_names_not_of_their_place(tmp
 
 
 @pytest.mark.parametrize(
-    "change", [lambda root: filled(root, {"a/9.png": shade(9)}), lambda root: (root / "a/1.png").unlink()]
+    "change",
+    [
+        lambda root: filled(root, {"a/9.png": shade(9)}),
+        lambda root: (root / "a/1.png").unlink(),
+        lambda root: filled(root, {"a/1.png": shade(9)}),
+    ],
 )
 def test_a_folder_that_has_changed_has_to_be_prepared_again(change: Callable[[Path], Any], tmp_path: Path) -> None:
     root = filled(tmp_path / "root", {f"a/{n}.png": shade(n) for n in range(4)})
@@ -466,7 +476,7 @@ def test_a_folder_that_has_changed_has_to_be_prepared_again(change: Callable[[Pa
     assert f"has changed since it was prepared; run: benchsuite prepare 'folder[path={root},size=8]'" in str(
         error.value
     )
-    expected = sorted(Image.open(path).getpixel((0, 0)) for path in root.rglob("*.png"))
+    expected = [Image.open(path).getpixel((0, 0)) for path in sorted(root.rglob("*.png"))]
     assert shades(folder(root), tmp_path) == expected
     assert folder(root).content(tmp_path) != before
 
@@ -478,3 +488,82 @@ def test_a_folder_that_is_gone_leaves_the_store_as_it_is(tmp_path: Path) -> None
     shutil.rmtree(root)
     assert folder(root).content(tmp_path) == before
     assert len(folder(root).load("train", tmp_path)) == 1
+
+
+@pytest.mark.parametrize("change", [".DS_Store", "a/notes.txt", "runs/one/run.json", "a/new/.hidden.png"])
+def test_what_is_no_image_does_not_change_a_folder(change: str, tmp_path: Path) -> None:
+    root = filled(tmp_path / "root", {f"a/{n}.png": shade(n) for n in range(4)})
+    loaded(folder(root), tmp_path)
+    before = folder(root).content(tmp_path)
+    filled(root, {change: b"{}"})
+    assert folder(root).content(tmp_path) == before
+
+
+def test_the_pictures_of_a_run_in_the_folder_are_no_data(tmp_path: Path) -> None:
+    root = filled(tmp_path / "root", {f"{n}.png": shade(n) for n in range(4)})
+    filled(root, {"runs/one/run.json": b"{}", "runs/one/cells/a/samples.png": shade(200)})
+    assert shades(folder(root), tmp_path) == [0, 1, 2, 3]
+
+
+def test_an_image_added_while_the_folder_is_read_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = filled(tmp_path / "root", {f"{n}.png": shade(n) for n in range(4)})
+    listed = folder_module._listed
+
+    def slow(path: Path) -> Any:
+        found = listed(path)
+        filled(root, {f"later-{len(list(root.iterdir()))}.png": shade(9)})
+        return found
+
+    monkeypatch.setattr(folder_module, "_listed", slow)
+    folder(root).prepare(tmp_path, Preparation())
+    monkeypatch.undo()
+    with pytest.raises(DataMissingError, match="has changed since it was prepared"):
+        folder(root).content(tmp_path)
+
+
+def test_without_test_images_the_validation_images_are_for_testing(tmp_path: Path) -> None:
+    files = {f"{part}/{label}/{n}.png": shade(n) for part in ("train", "val") for label in "ab" for n in range(3)}
+    root = filled(tmp_path / "root", files)
+    train, test = loaded(folder(root, split="official"), tmp_path)
+    assert (len(train), len(test), train.label_names) == (6, 6, ("a", "b"))
+
+
+@pytest.mark.parametrize("stray", ["preview.png", "unlabelled/1.png"])
+def test_folders_of_parts_are_no_classes_and_what_spoils_the_split_is_named(stray: str, tmp_path: Path) -> None:
+    files = {f"{part}/{n}.png": shade(n) for part in ("train", "test") for n in range(3)}
+    root = filled(tmp_path / "root", files | {stray: shade(9)})
+    said: list[str] = []
+    folder(root).prepare(tmp_path, Preparation(say=said.append))
+    assert f"its folders are no parts of an official split, since {stray} is in none of them" in said[0]
+    assert folder(root).load("train", tmp_path).label_names == ()
+
+
+def test_links_in_circles_pipes_and_deep_folders_neither_stop_nor_hang_it(tmp_path: Path) -> None:
+    root = filled(tmp_path / "root", {f"{n}.png": shade(n) for n in range(3)})
+    (root / "self").symlink_to("self")
+    (root / "nowhere.png").symlink_to("nothing")
+    os.mkfifo(root / "pipe.png")
+    deep = root
+    for _ in range(300):
+        deep = deep / "d"
+        deep.mkdir()
+    assert "1 of 4 images, unreadable: nowhere.png: " in refusal(folder(root), tmp_path)
+    assert shades(folder(root), tmp_path, skip_bad=True) == [0, 1, 2]
+
+
+def test_an_image_of_one_line_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
+    files = {f"{n}.png": shade(n) for n in range(3)} | {"line.png": encoded(Image.new("L", (30_000, 2)))}
+    message = refusal(folder(filled(tmp_path / "root", files), size=64), tmp_path)
+    assert "line.png: it has 30000 x 2 pixels, too long for a square" in message
+
+
+def test_large_images_are_written_in_small_blocks() -> None:
+    view = View(size=1024, channels=3)
+    files = [ImageFile(str(n), "train", lambda: shade(1)) for n in range(25)]
+    assert [len(block.images) for block in decoded(files, view)] == [10, 10, 5]
+
+
+@pytest.mark.parametrize("path", ["a,b", "[a]"])
+def test_a_path_that_no_selection_can_hold_is_refused(path: str) -> None:
+    with pytest.raises(ParameterError, match="a selection cannot hold its commas or brackets; rename it, or make"):
+        folder(Path(path))

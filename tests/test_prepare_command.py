@@ -111,6 +111,43 @@ def test_one_dataset_that_fails_does_not_keep_others_from_being_prepared(
     assert third["train"] == 62 and third["error"] == ""
 
 
+def test_a_plugins_own_error_does_not_either(
+    command_line: CommandLine, photographs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: object, sources: Path, work: Path) -> None:
+        raise EOFError("a plugin's own mistake")
+
+    monkeypatch.setattr("benchsuite_plugins.datasets.npz.Npz.read", fail)
+    official = photographs.replace("]", ",split=official]")
+    result = command_line("prepare", "npz[path=x.npz]", official, photographs, "--json", check=1)
+    first, second, third = json.loads(result.stdout)
+    assert first["error"] == "EOFError: a plugin's own mistake"
+    assert "has no split of its own; leave it out for every 32nd image" in second["error"]
+    assert third["error"] == ""
+
+
+@pytest.mark.parametrize("broken", ["file", "folder/below/a/file"])
+def test_a_cache_that_cannot_be_used_is_named(
+    command_line: CommandLine, photographs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BENCHSUITE_CACHE", str(tmp_path / "file" / "x" if broken != "file" else tmp_path / "file"))
+    result = command_line("prepare", photographs, check=1)
+    assert f"the cache is {tmp_path / 'file'}" in result.stderr and "BENCHSUITE_CACHE moves it" in result.stderr
+
+
+def test_litter_in_the_cache_does_not_keep_the_list_from_showing(
+    command_line: CommandLine, photographs: str, cache: Path
+) -> None:
+    command_line("prepare", photographs, check=0)
+    (cache / "prepared" / "junk").mkdir()
+    (cache / "prepared" / "junk" / "store.json").write_text('{"parts": 3}')
+    (cache / "sources" / "mnist").mkdir(parents=True)
+    (cache / "sources" / "mnist" / "gone").symlink_to("nothing")
+    shown = command_line("prepare", "--list", check=0).stdout
+    assert "1 datasets prepared" in shown and "folder[path=" in shown
+
+
 def test_data_that_need_no_preparation_say_so(command_line: CommandLine) -> None:
     result = command_line("prepare", "digits", "patches", check=0)
     assert "digits needs no preparation: 1740 for training and 57 for testing, each 1 x 16 x 16" in result.stderr

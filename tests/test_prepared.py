@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -301,3 +301,84 @@ def test_a_method_may_run_while_its_dataset_is_prepared_again(tmp_path: Path) ->
     for _ in range(3):
         Small().prepare(tmp_path, Preparation(again=True))
     assert torch.equal(train[:], before)
+
+
+def test_blocks_without_a_digest_are_identified_by_their_images_and_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = []
+    for name, value in (("IMAGES", IMAGES), ("IMAGES", 255 - IMAGES), ("LABELS", 2 - LABELS)):
+        monkeypatch.setattr(f"{__name__}.{name}", value)
+        Small().prepare(tmp_path, Preparation(again=True))
+        contents.append(Small().content(tmp_path))
+    assert len(set(contents)) == 3
+
+
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy"])
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b""), lambda path: path.unlink()])
+def test_an_empty_or_missing_file_of_a_store_is_damage(
+    tmp_path: Path, name: str, damage: Callable[[Path], object]
+) -> None:
+    Small().prepare(tmp_path, Preparation())
+    damage(Small().store_folder(tmp_path) / name)
+    with pytest.raises(DataMissingError, match="is damaged .*; run: benchsuite prepare small --force"):
+        Small().load("train", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"parts": [["train", -2]]},
+        {"parts": [["train", float("inf")]]},
+        {"parts": [[3, 100]]},
+        {"selection": 5},
+        {"fingerprint": None},
+        {"prepared": 7},
+        {"state": ["a"]},
+        {"shape": [3, 4]},
+        {"version": "1"},
+        {"format": 99},
+        {"unheard": 1},
+    ],
+)
+def test_a_manifest_of_another_form_is_none(tmp_path: Path, values: dict[str, object]) -> None:
+    Small().prepare(tmp_path, Preparation())
+    path = Small().store_folder(tmp_path) / "store.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    assert read_manifest(path.parent) is None
+    Small().prepare(tmp_path, Preparation())
+    assert np.array_equal(stored(Small(), tmp_path), IMAGES)
+
+
+def test_attributes_are_kept_as_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    attributes = np.random.default_rng(0).integers(0, 2, (100, 40))
+    monkeypatch.setattr(f"{__name__}.LABELS", attributes)
+    Small().prepare(tmp_path, Preparation())
+    labels = Small().load("test", tmp_path).labels
+    assert labels is not None and labels.dtype == torch.uint8
+    assert np.array_equal(labels.numpy(), attributes[::32])
+
+
+def test_what_was_left_out_is_told_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = Small.blocks
+    bad = (("x.png", "torn"),)
+    monkeypatch.setattr(Small, "blocks", lambda self: (replace(b, bad=bad) for b in blocks(self)))
+    said: list[str] = []
+    for _ in range(2):
+        Small().prepare(tmp_path, Preparation(skip_bad=True, say=said.append))
+    assert "left out 14 of 100 images, unreadable: x.png: torn" in said[0]
+    assert said[1] == "small: 14 images were left out when it was prepared"
+
+
+def test_a_cell_refuses_data_that_were_prepared_anew_since_it_was_planned(
+    command_line: CommandLine, acme: Path, tmp_path: Path
+) -> None:
+    """The harness compares what it opens with what the plan saw: here the store is replaced by the cell before."""
+    cache = {"BENCHSUITE_CACHE": str(tmp_path / "cache")}
+    command_line("prepare", "many", plugins=(acme,), env=cache, check=0)
+    arguments = ("run", "-m", "pca,repreparing,pca@again", "-d", "many", "--jobs", "1", "--metrics", "psnr")
+    result = command_line(*arguments, plugins=(acme,), env=cache, check=1)
+    assert "pca on many, seed 0: ok" in result.stderr
+    assert "again on many, seed 0: error" in result.stderr
+    assert "many was prepared anew since this was planned; run the same command again" in result.stdout
+    assert "repreparing on many, seed 0: ok" in result.stderr and "psnr" in result.stdout

@@ -254,3 +254,18 @@ def test_moving_to_the_processor_leaves_a_mapped_file_mapped(tmp_path: Path) -> 
 
 def test_a_subset_knows_of_the_classes_that_it_lacks() -> None:
     assert Samples(IMAGES, LABELS).subset(torch.tensor([0, 4])).n_classes == 4
+
+
+@pytest.mark.parametrize("samples", [Samples(IMAGES), Samples(IMAGES).subset(torch.arange(23))])
+@pytest.mark.parametrize("index", [[23], [-1], torch.ones(22, dtype=torch.bool), torch.ones(24, dtype=torch.bool)])
+def test_whole_samples_and_subsets_refuse_the_same_rows(samples: Samples, index: list[int] | Tensor) -> None:
+    with pytest.raises(IndexError):
+        samples[index]
+    with pytest.raises(IndexError):
+        samples.subset(torch.as_tensor(index))
+
+
+def test_a_mask_makes_a_subset() -> None:
+    chosen = Samples(IMAGES, LABELS).subset(LABELS == 3)
+    assert torch.equal(chosen[:], Samples(IMAGES)[LABELS == 3]) and set(chosen.labels.tolist()) == {3}  # type: ignore[union-attr]
+    assert len(Samples(IMAGES).subset(torch.zeros(23, dtype=torch.bool))) == 0

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from benchsuite.cli.options import json_flag
-from benchsuite.errors import BenchsuiteError, SelectionError, UsageError
+from benchsuite.errors import BenchsuiteError, SelectionError
 from benchsuite.harness.recipe import parse_selections
 
 Report = Callable[[str, int, int | None], None]
@@ -60,11 +60,10 @@ def command(names: tuple[str, ...], listing: bool, skip_bad: bool, force: bool, 
             try:
                 prepared = asdict(prepare(bound, cache, work)) | {"error": ""}
                 say(_sentence(prepared))
-            except UsageError:
-                raise
-            except (BenchsuiteError, OSError) as error:
-                prepared = {"dataset": bound.label, "error": str(error)}
-                say(f"Error: {error}")
+            except Exception as error:  # also a plugin's own: the other datasets are prepared all the same
+                reason = str(error) if isinstance(error, BenchsuiteError) else f"{type(error).__name__}: {error}"
+                prepared = {"dataset": bound.label, "error": reason}
+                say(f"Error: {reason}")
             results.append(prepared)
     if as_json:
         click.echo(json.dumps(results, indent=1))

@@ -30,7 +30,7 @@ _PACKAGES = (
 def cache_folder() -> Path:
     """Where prepared data and weights live: ``BENCHSUITE_CACHE``, else the user's cache folder."""
     named = os.environ.get("BENCHSUITE_CACHE")
-    return Path(named) if named else Path(platformdirs.user_cache_dir("benchsuite"))
+    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("benchsuite"))
 
 
 def describe() -> dict[str, Any]:

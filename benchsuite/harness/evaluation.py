@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchsuite.contracts import Dataset, DataSpec, FeatureExtractor, MetricRow, Model, Status
+from benchsuite.contracts import Cell, Dataset, DataSpec, FeatureExtractor, MetricRow, Model, Status
 from benchsuite.errors import ContractError, DivergedError, NotApplicableError, PluginError, is_out_of_memory
 from benchsuite.harness.binding import BoundMetric, extractor_of
 from benchsuite.harness.loading import load_split
@@ -53,16 +53,14 @@ class Evaluation:
         dataset: Dataset,
         train: Samples,
         cache: Path,
-        seed: int,
-        samples: int,
-        subset: int | None,
+        cell: Cell,
         folder: Path,
         registry: Registry,
         timings: Timings,
     ) -> None:
         self.model, self.method, self.spec, self.dataset, self.train = model, method, spec, dataset, train
-        self._cache, self._seed, self._samples = cache, seed, samples
-        self._subset, self._folder = subset, folder
+        self._cache, self._cell, self._folder = cache, cell, folder
+        self._seed, self._samples = cell.seed, cell.samples
         self._registry, self._timings = registry, timings
         self._made: dict[str, Any] = {}
         self.sources: dict[str, str] = {}
@@ -152,7 +150,7 @@ class Evaluation:
 
     def _real(self) -> Samples:
         with self._timings.phase("load.test"):
-            return load_split(self.dataset, "test", self._subset, self._cache, self.train.device)
+            return load_split(self.dataset, "test", self._cell, self._cache, self.train.device)
 
     def _labels(self) -> Tensor:
         labels: Tensor | None = self._get("real").labels

@@ -13,7 +13,12 @@ import benchsuite
 from benchsuite.kit.files import digest
 
 # What every cell runs through, whether or not its plugins import it by name.
-CORE_MODULES = ("benchsuite.contracts", "benchsuite.kit.samples", "benchsuite.kit.training")
+CORE_MODULES = (
+    "benchsuite.contracts",
+    "benchsuite.harness.loading",
+    "benchsuite.kit.samples",
+    "benchsuite.kit.training",
+)
 
 
 def source_fingerprint(module: str) -> str:

@@ -1,4 +1,4 @@
-"""A split of a dataset as a cell uses it: reduced where a run asks for that, and handed out on its device."""
+"""A split of a dataset as a cell uses it: what was planned for, reduced where asked, and handed out on its device."""
 
 from __future__ import annotations
 
@@ -6,24 +6,28 @@ from pathlib import Path
 
 import torch
 
-from benchsuite.contracts import Dataset, Split
+from benchsuite.contracts import Cell, Dataset, Split
+from benchsuite.errors import DataMissingError
 from benchsuite.kit.samples import Samples, random_rows
 
 _LEAST_TEST = 32  # test rows that a subset keeps where there are as many: one decides nothing
 
 
-def load_split(dataset: Dataset, split: Split, subset: int | None, cache: Path, device: torch.device) -> Samples:
-    """``split`` of ``dataset`` on ``device``; with ``subset``, so many training rows, or the same part of the others.
+def load_split(dataset: Dataset, split: Split, cell: Cell, cache: Path, device: torch.device) -> Samples:
+    """``split`` of ``dataset`` on ``device``; with a subset, so many training rows, or the same part of the others.
 
-    Which rows depends on nothing but their number, so that every method and every seed has the same.
+    Which rows depends on nothing but their number, so that every method and every seed has the same. Raises
+    DataMissingError where the data were prepared anew since the cell was planned.
     """
     samples = dataset.load(split, cache)
-    if subset is not None:
-        count = subset if split == "train" else _test_rows(subset, len(dataset.load("train", cache)), len(samples))
+    if samples.content and samples.content != cell.content:
+        raise DataMissingError(f"{cell.dataset} was prepared anew since this was planned; run the same command again")
+    if cell.subset is not None:
+        count = cell.subset if split == "train" else _test_rows(dataset, cell.subset, len(samples), cache)
         if count < len(samples):
             samples = samples.subset(random_rows(len(samples), count))
     return samples.to(device)
 
 
-def _test_rows(subset: int, n_train: int, n_test: int) -> int:
-    return max(_LEAST_TEST, round(subset / n_train * n_test))
+def _test_rows(dataset: Dataset, subset: int, n_test: int, cache: Path) -> int:
+    return max(_LEAST_TEST, round(subset / len(dataset.load("train", cache)) * n_test))

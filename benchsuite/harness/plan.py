@@ -175,6 +175,7 @@ def _cell(
         seed=seed,
         latent_dim=latent_dim,
         subset=recipe.subset,
+        content=_content(dataset),
         metrics=tuple(m.selection if isinstance(m, BoundMetric) else m.unlabelled() for m in metrics),
         samples=recipe.samples,
         device=recipe.device,
@@ -193,8 +194,11 @@ def _source(part: Bound | _Broken) -> str:
 
 
 def _fingerprint(dataset: Bound | _Broken) -> str:
-    content = dataset.content if isinstance(dataset, Bound) else ""
-    return digest([dataset.name, content or dataset.params, _source(dataset)], 8)
+    return digest([dataset.name, _content(dataset) or dataset.params, _source(dataset)], 8)
+
+
+def _content(dataset: Bound | _Broken) -> str:
+    return dataset.content if isinstance(dataset, Bound) else ""
 
 
 def _decide(

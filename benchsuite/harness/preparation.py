@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchsuite.contracts import Dataset, Preparation
+from benchsuite.errors import PreparationError
 from benchsuite.harness.binding import Bound
 from benchsuite.kit.store import read_manifest
 
@@ -29,8 +31,11 @@ def prepare(bound: Bound, cache: Path, work: Preparation) -> Prepared:
     dataset: Dataset = bound.instance
     needed = type(dataset).prepare is not Dataset.prepare
     if needed:
-        cache.mkdir(parents=True, exist_ok=True)
-        dataset.prepare(cache, work)
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            dataset.prepare(cache, work)
+        except OSError as error:
+            raise PreparationError(f"{error}; the cache is {cache}, BENCHSUITE_CACHE moves it") from None
     train, test = (dataset.load(split, cache) for split in ("train", "test"))
     return Prepared(bound.label, needed, len(train), len(test), train.shape, dataset.content(cache))
 
@@ -64,4 +69,9 @@ def fetched(cache: Path) -> Iterator[dict[str, Any]]:
 
 
 def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.rglob("*")) if path.is_dir() else path.stat().st_size
+    """The bytes of a file, or of a folder with all in it; what vanishes meanwhile counts nothing."""
+    total = 0
+    for file in (path, *path.rglob("*")):
+        with contextlib.suppress(OSError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total

@@ -176,7 +176,7 @@ class _Work:
         method: Method = make("methods", cell.method_name, cell.params, self.registry)
         dataset: Dataset = make("datasets", cell.dataset_name, cell.dataset_params, self.registry)
         with self.timings.phase("load"):
-            train = load_split(dataset, "train", cell.subset, cache_folder(), self.device)
+            train = load_split(dataset, "train", cell, cache_folder(), self.device)
         latent_dim = cell.latent_dim or dataset.latent_dim
         spec = DataSpec(train.shape, train.kind, len(train), latent_dim, train.n_classes)
         with self.timings.phase("build"):
@@ -205,9 +205,7 @@ class _Work:
             dataset=dataset,
             train=train,
             cache=cache_folder(),
-            seed=self.cell.seed,
-            samples=self.cell.samples,
-            subset=self.cell.subset,
+            cell=self.cell,
             folder=self.folder,
             registry=self.registry,
             timings=self.timings,

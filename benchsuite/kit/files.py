@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,8 @@ if os.name == "nt":
     import msvcrt
 else:
     import fcntl
+
+_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # by another; the last two are Windows'
 
 
 @contextmanager
@@ -99,7 +102,8 @@ def digest(value: Any, length: int = 12) -> str:
 def locked(path: Path) -> Iterator[bool]:
     """Hold the lock file ``path`` for the block; yields False, at once, where another process holds it.
 
-    The operating system releases the lock when the process ends, however it ends.
+    The operating system releases the lock when the process ends, however it ends. Raises OSError where the file system
+    has no locks.
     """
     with path.open("a+") as file:
         try:
@@ -107,7 +111,9 @@ def locked(path: Path) -> Iterator[bool]:
                 msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
             else:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
+            if error.errno not in _HELD:
+                raise OSError(error.errno, f"{path} cannot be locked ({error.strerror})") from None
             yield False
             return
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-_BLOCK = 512  # files that are decoded between two writes
+_BLOCK, _BLOCK_BYTES = 512, 2**25  # files that are decoded between two writes, and bytes that they come to
+_LONGEST = 100  # sides, from which an image has no square to speak of
 # What Pillow knows by its first bytes only, or hands to another program, as PostScript to Ghostscript.
 _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 
@@ -69,6 +71,8 @@ class View:
         from torchvision.transforms.functional import center_crop, resize
 
         image = _in_mode("L" if self.channels == 1 else "RGB", ImageOps.exif_transpose(image))
+        if max(image.size) > _LONGEST * min(image.size):
+            raise ValueError(f"it has {image.width} x {image.height} pixels, too long for a square")
         if self.crop is not None:
             if min(image.size) < self.crop:
                 raise ValueError(f"it has {image.width} x {image.height} pixels, fewer than the crop of {self.crop}")
@@ -86,9 +90,10 @@ def formats() -> tuple[str, ...]:
 
 def decoded(files: Iterable[ImageFile], view: View) -> Iterator[Block]:
     """``files`` in order as blocks, decoded by as many threads as there are processors."""
+    size = max(1, min(_BLOCK, _BLOCK_BYTES // math.prod(view.shape)))
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for part, run in groupby(files, key=lambda file: file.part):
-            while chunk := list(islice(run, _BLOCK)):
+            while chunk := list(islice(run, size)):
                 yield _block(part, chunk, list(threads.map(lambda file: _decode(file, view), chunk)), view)
 
 

@@ -12,7 +12,8 @@ T = TypeVar("T")
 def ahead(calls: Iterable[Callable[[], T]]) -> Iterator[T]:
     """What each of ``calls`` returns, in order; a thread makes the next one while the last is in use.
 
-    At most two results exist at a time. What a call raises is raised where its result would have come.
+    One result is in use, one waits and one is being made, no more. What a call raises is raised where its result
+    would have come.
 
     >>> list(ahead([lambda: 1, lambda: 2]))
     [1, 2]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import re
 import shlex
 import shutil
@@ -33,15 +32,13 @@ HeldOut = Literal["evenly_spaced", "official"]
 class Contents:
     """What a dataset's sources hold: ``total`` images of ``shape``, which ``blocks`` gives in order.
 
-    ``label_names`` names classes or attributes; ``watched`` are files or folders whose change makes a store outdated;
-    ``remark`` is a line for the user, such as what was ignored.
+    ``label_names`` names classes or attributes; ``remark`` is a line for the user, such as what was ignored.
     """
 
     shape: tuple[int, int, int]
     total: int
     blocks: Iterator[Block]
     label_names: tuple[str, ...] = ()
-    watched: tuple[Path, ...] = ()
     remark: str = ""
 
 
@@ -58,6 +55,15 @@ class PreparedDataset(Dataset):
 
     split: HeldOut = "evenly_spaced"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        path = self.preprocessing().get("path", "")
+        if set(path) & set(",[]"):
+            raise ParameterError(
+                f"{self.name}: path={path!r} is not allowed; a selection cannot hold its commas or brackets; "
+                "rename it, or make a link to it and select that"
+            )
+
     def sources(self) -> tuple[Source, ...]:
         """The files to be fetched. They lie together in the folder that ``read`` is given."""
         return ()
@@ -65,6 +71,10 @@ class PreparedDataset(Dataset):
     def has(self, source: Source, sources: Path) -> bool:
         """Whether what ``source`` brings is in the folder ``sources`` already, in another form."""
         return False
+
+    def state(self) -> str:
+        """Identifies the user's own files as they are, by names, sizes and times; empty where there are none."""
+        return ""
 
     @abstractmethod
     def read(self, sources: Path, work: Path) -> Contents:
@@ -79,7 +89,7 @@ class PreparedDataset(Dataset):
         A ``path`` is where the user's own files lie, whole, so that it means the same from everywhere.
         """
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "split"}
-        return values | {name: str(Path(p).expanduser().resolve()) for name, p in values.items() if name == "path"}
+        return values | {name: str(Path(p).expanduser().absolute()) for name, p in values.items() if name == "path"}
 
     @property
     def selection(self) -> str:
@@ -100,7 +110,9 @@ class PreparedDataset(Dataset):
         with _room_on(cache), locked_in_turn(folder.with_name(f".{folder.name}.lock"), wait):
             remove_leftovers(folder)
             manifest = read_manifest(folder)
-            if manifest and manifest.version == self.version and not _changed(manifest) and not work.again:
+            if manifest and manifest.version == self.version and not self._changed(manifest) and not work.again:
+                if manifest.skipped:
+                    work.say(f"{self.selection}: {manifest.skipped} images were left out when it was prepared")
                 return
             sources = cache / "sources" / self.name
             if self.sources():
@@ -118,6 +130,7 @@ class PreparedDataset(Dataset):
             raise DataMissingError(
                 f"the store of {self.selection} is damaged ({error}); run: {self._command()} --force"
             ) from None
+        samples.content = self._content_of(manifest)
         if self.split == "official":
             return samples.subset(manifest.rows(split))
         train, test = held_out_rows(len(manifest))
@@ -126,7 +139,7 @@ class PreparedDataset(Dataset):
     def content(self, cache: Path) -> str:
         """The fingerprint of the store, with the split."""
         manifest = self._manifest(cache)
-        if _changed(manifest):
+        if self._changed(manifest):
             raise DataMissingError(f"{self.selection} has changed since it was prepared; run: {self._command()}")
         parts = {part for part, _ in manifest.parts}
         if self.split == "official" and not {"train", "test"} <= parts:
@@ -134,7 +147,14 @@ class PreparedDataset(Dataset):
                 f"{self.name}: split='official' is not allowed, since {self.selection} has no split of its own; "
                 "leave it out for every 32nd image"
             )
+        return self._content_of(manifest)
+
+    def _content_of(self, manifest: Manifest) -> str:
         return f"{manifest.fingerprint}-{self.split}"
+
+    def _changed(self, manifest: Manifest) -> bool:
+        """Whether what the store was made from has changed; what is gone has not."""
+        return self.state() not in ("", manifest.state)
 
     def store_folder(self, cache: Path) -> Path:
         """Where the store lies, or will."""
@@ -170,16 +190,20 @@ class PreparedDataset(Dataset):
         unpacked = beside(folder, "work")
         unpacked.mkdir()
         try:
+            state = self.state()  # before anything is read, so that what changes meanwhile is noticed later
             contents = self.read(sources, unpacked)
-            watched = {str(path): path.stat().st_mtime_ns for path in contents.watched}  # before anything is read
             if contents.remark:
                 work.say(f"{self.selection}: {contents.remark}")
             _check_room(folder.parent, contents, self.selection)
             with new_store(folder, contents.shape) as writer:
                 seen = hashlib.sha256()
                 bad = self._take_in(contents, writer, work, seen)
-                checksums = [source.md5 for source in self.sources()]
-                identity = [self.name, checksums, seen.hexdigest(), self._portable(), self.version, FORMAT]
+                identity = {
+                    "dataset": [self.name, self._portable(), self.version, FORMAT],
+                    "sources": [source.md5 for source in self.sources()],
+                    "images": seen.hexdigest(),
+                    "labels": [writer.parts, contents.label_names],
+                }
                 writer.finish(
                     Manifest(
                         selection=self.selection,
@@ -187,7 +211,7 @@ class PreparedDataset(Dataset):
                         shape=contents.shape,
                         parts=tuple(writer.parts),
                         label_names=contents.label_names,
-                        watched=watched,
+                        state=state,
                         skipped=len(bad),
                         version=self.version,
                     )
@@ -207,7 +231,8 @@ class PreparedDataset(Dataset):
         done = 0
         for block in contents.blocks:
             writer.add(block)
-            seen.update(block.digest)
+            seen.update(block.digest or block.images.tobytes())
+            seen.update(b"" if block.labels is None else block.labels.tobytes())
             bad += block.bad
             done += len(block.images) + len(block.bad)
             work.report(f"preparing {self.selection}", done, contents.total)
@@ -225,17 +250,6 @@ class PreparedDataset(Dataset):
                 "training and testing need one each"
             )
         return bad
-
-
-def _changed(manifest: Manifest) -> bool:
-    """Whether what the store was made from has changed; what is gone has not."""
-    for path, then in (manifest.watched or {}).items():
-        try:
-            if os.stat(path).st_mtime_ns != then:  # noqa: PTH116 - the text may hold bytes that are no UTF-8
-                return True
-        except OSError:
-            continue
-    return False
 
 
 def _bad_images(bad: list[tuple[str, str]], total: int, more: str = "") -> str:

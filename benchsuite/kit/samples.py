@@ -32,11 +32,18 @@ class Samples:
     """
 
     def __init__(
-        self, data: Tensor, labels: Tensor | None = None, *, label_names: Sequence[str] = (), mapped: bool = False
+        self,
+        data: Tensor,
+        labels: Tensor | None = None,
+        *,
+        label_names: Sequence[str] = (),
+        mapped: bool = False,
+        content: str = "",
     ) -> None:
         """``data`` is uint8 or float32, (N, C, H, W) or (N, D), ``mapped`` if it lies in a file.
 
         ``labels`` are classes, whole numbers (N,), or attributes, 0 or 1, (N, A); ``label_names`` names each of them.
+        ``content`` identifies prepared data, as ``Dataset.content`` does.
         """
         if data.dtype not in (torch.uint8, torch.float32):
             raise ValueError(f"samples are uint8 or float32; got {data.dtype}")
@@ -52,6 +59,7 @@ class Samples:
         self.device = data.device
         self.labels = labels
         self.label_names = tuple(label_names)
+        self.content = content
         self._classes: int | None = None
         if labels is not None and labels.ndim == 1 and len(labels):
             self._classes = len(self.label_names) or int(labels.max()) + 1
@@ -77,7 +85,7 @@ class Samples:
     @property
     def streamed(self) -> bool:
         """Whether the data are too large for the memory of ``device``, so that batches are read ahead of their use."""
-        return self._data.device != self.device or (self._mapped and self._data.nbytes > _CACHED_BYTES)
+        return self._data.device != self.device or (self._mapped and self._bytes() > _CACHED_BYTES)
 
     def __getitem__(self, index: Index) -> Tensor:
         if isinstance(index, slice):
@@ -85,11 +93,16 @@ class Samples:
                 view = self._data[index]
                 return self._handed_out(view if view.dtype == torch.uint8 else view.clone())
             return self._handed_out(self._data.index_select(0, self._rows[index]))
+        return self._handed_out(self._data.index_select(0, self._stored_rows(index)))
+
+    def _stored_rows(self, index: Tensor | Sequence[int]) -> Tensor:
+        """The rows of the data at ``index``, which counts from 0 or is a mask. Raises IndexError."""
         positions = torch.as_tensor(index, device=self._data.device)
         if positions.dtype == torch.bool:
+            if positions.shape != (len(self),):
+                raise IndexError(f"a mask of shape {tuple(positions.shape)} for {len(self)} samples")
             positions = positions.nonzero().squeeze(1)
-        positions = positions.long() if self._rows is None else self._rows[positions.long()]
-        return self._handed_out(self._data.index_select(0, positions))
+        return positions.long() if self._rows is None else self._rows.index_select(0, positions.long())
 
     def _handed_out(self, rows: Tensor) -> Tensor:
         """Stored ``rows`` as float32 on the device; bytes travel there, not floats."""
@@ -109,12 +122,13 @@ class Samples:
         return self.fetched(slice(start, start + size) for start in range(0, len(self), size))
 
     def subset(self, index: Tensor) -> Samples:
-        """The rows at ``index``, with their labels; the data are shared, not copied."""
-        labels = None if self.labels is None else self.labels[index.to(self.labels.device)]
-        chosen = Samples(self._data, label_names=self.label_names, mapped=self._mapped)
-        rows = index.to(self._data.device)
-        chosen._rows = rows if self._rows is None else self._rows[rows]
-        chosen.device, chosen.labels, chosen._classes = self.device, labels, self._classes
+        """The rows at ``index``, with their labels; the data are shared, not copied. Raises IndexError likewise."""
+        rows = self._stored_rows(index)
+        if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(self._data):
+            raise IndexError(f"rows from {int(rows.min())} to {int(rows.max())} of {len(self._data)} samples")
+        chosen = Samples(self._data, label_names=self.label_names, mapped=self._mapped, content=self.content)
+        chosen._rows, chosen._classes, chosen.device = rows, self._classes, self.device
+        chosen.labels = None if self.labels is None else self.labels[index.to(self.labels.device)]
         return chosen
 
     def to(self, device: torch.device) -> Self:
@@ -139,7 +153,7 @@ class Samples:
         if self._rows is None and not self._mapped:
             return self._data.to(device)
         resident = torch.empty((len(self), *self.shape), dtype=self._data.dtype, device=device)
-        size = max(1, _BLOCK_BYTES // self._data[:1].nbytes)
+        size = max(1, _BLOCK_BYTES // max(1, self._data[:1].nbytes))
         rows = torch.arange(len(self)) if self._rows is None else self._rows
         for block, into in zip(torch.split(rows, size), torch.split(resident, size), strict=True):
             into.copy_(self._data.index_select(0, block))

@@ -30,7 +30,7 @@ def collected(parts: Iterable[Tensor], rows: int, folder: Path | None = None) ->
         whole[done : done + len(part)] = part
         done += len(part)
     if whole is None or done != rows:
-        raise ValueError(f"{done} rows came, not {rows}")
+        raise ValueError(f"{done} of {rows} rows came" if whole is not None else "nothing came")
     return whole
 
 

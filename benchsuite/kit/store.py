@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from io import BufferedWriter
 from pathlib import Path
@@ -31,8 +31,8 @@ FORMAT = 1  # of the files below
 class Manifest:
     """What a store holds. ``parts`` are consecutive rows, (train, valid or test, how many), in their order.
 
-    ``fingerprint`` identifies the images: sources, preprocessing and versions. ``watched`` are the files or folders
-    that they came from, with the times of their last change in nanoseconds; ``skipped`` counts the images left out.
+    ``fingerprint`` identifies images and labels: sources, preprocessing and versions. ``state`` is that of the user's
+    files that they came from, see ``PreparedDataset.state``; ``skipped`` counts the images left out.
     """
 
     selection: str
@@ -40,7 +40,8 @@ class Manifest:
     shape: tuple[int, int, int]
     parts: tuple[tuple[str, int], ...]
     label_names: tuple[str, ...] = ()
-    watched: Mapping[str, int] | None = None
+    labelled: bool = False
+    state: str = ""
     skipped: int = 0
     version: int = 1
     prepared: str = ""
@@ -63,14 +64,21 @@ def read_manifest(folder: Path) -> Manifest | None:
     """What the store in ``folder`` holds; None where there is none, or one that this version cannot read."""
     try:
         values = json.loads((folder / "store.json").read_text(encoding="utf-8"))
-        if values["format"] != FORMAT:
-            return None
         values["shape"] = tuple(values["shape"])
-        values["parts"] = tuple((part, int(count)) for part, count in values["parts"])
+        values["parts"] = tuple((part, count) for part, count in values["parts"])
         values["label_names"] = tuple(values["label_names"])
-        return Manifest(**values)
+        manifest = Manifest(**values)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    numbers = (*manifest.shape, *(count for _, count in manifest.parts), manifest.skipped, manifest.version)
+    texts = (manifest.selection, manifest.fingerprint, manifest.state, manifest.prepared, *manifest.label_names)
+    right = (
+        manifest.format == FORMAT
+        and len(manifest.shape) == 3
+        and all(type(number) is int and number >= 0 for number in numbers)
+        and all(isinstance(text, str) for text in (*texts, *(part for part, _ in manifest.parts)))
+    )
+    return manifest if right else None
 
 
 def open_store(folder: Path, manifest: Manifest) -> Samples:
@@ -78,11 +86,13 @@ def open_store(folder: Path, manifest: Manifest) -> Samples:
 
     Raises OSError or ValueError for files that are not what ``manifest`` says.
     """
-    images = np.load(folder / "images.npy", mmap_mode="r")
+    try:
+        images = np.load(folder / "images.npy", mmap_mode="r")
+        labels = torch.from_numpy(np.load(folder / "labels.npy")) if manifest.labelled else None
+    except EOFError:
+        raise ValueError("a file is empty") from None
     if images.shape != (len(manifest), *manifest.shape) or images.dtype != np.uint8:
         raise ValueError(f"{folder / 'images.npy'} holds {images.dtype} {images.shape}, not what store.json says")
-    path = folder / "labels.npy"
-    labels = torch.from_numpy(np.load(path)) if path.exists() else None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nobody writes to samples
         data = torch.from_numpy(images)
@@ -116,7 +126,7 @@ class StoreWriter:
         self.parts.append((block.part, before + len(block.images)))
 
     def finish(self, manifest: Manifest) -> None:
-        """Write the final number of rows, the labels and ``manifest``, dated."""
+        """Write the final number of rows, the labels (attributes as bytes) and ``manifest``, dated."""
         self._file.seek(0)
         self._write_header()
         self._file.close()
@@ -124,9 +134,10 @@ class StoreWriter:
             labels = np.concatenate(self._labels)
             if len(labels) != self.rows:
                 raise ValueError(f"{len(labels)} of {self.rows} images have labels; all do, or none")
-            np.save(self.folder / "labels.npy", labels)
-        values = asdict(manifest) | {"prepared": datetime.now(UTC).isoformat(timespec="seconds")}
-        write_text(self.folder / "store.json", json.dumps(values, indent=1))
+            np.save(self.folder / "labels.npy", labels.astype(np.uint8) if labels.ndim == 2 else labels)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        final = replace(manifest, labelled=bool(self._labels), prepared=now)
+        write_text(self.folder / "store.json", json.dumps(asdict(final), indent=1))
 
     def _write_header(self) -> None:
         """Of a constant length, since numpy leaves room for the first number to grow."""

@@ -1,7 +1,8 @@
 """A researcher's own images: any folder, nested or not, of any sizes and formats that Pillow reads.
 
-Where all images lie in two or more subfolders, these are their classes. Where the subfolders are ``train`` and ``test``
-(and perhaps ``valid`` or ``val``), these are the parts of ``split=official``, and classes are a level below.
+Where all images lie in two or more subfolders, these are their classes. Where the subfolders are ``train`` and
+``test``, and perhaps ``valid`` or ``val``, these are the parts of ``split=official``, and classes are a level below.
+Without ``test``, ``valid`` is the test set, as ImageNet is used.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from typing import Literal
 from PIL import Image
 
 from benchsuite import Dataset, PositiveInt, PreparationError, hookimpl
+from benchsuite.kit.files import digest
 from benchsuite.kit.images import ImageFile, View, decoded, formats
 from benchsuite.kit.prepared import Contents, PreparedDataset
 
-_PARTS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
+_VALID = ("valid", "val", "validation")
+_PARTS = {"train": "train", "test": "test"} | dict.fromkeys(_VALID, "valid")
 _ORDER = ("train", "valid", "test")
 
 
@@ -35,13 +38,21 @@ class Folder(PreparedDataset):
     channels: Literal[1, 3] = 3
     crop: PositiveInt | None = None
 
+    def state(self) -> str:
+        """A digest of every image's name, size and time."""
+        root = Path(self.preprocessing()["path"])
+        try:
+            return digest(sorted((name, *_size_and_time(root / name)) for name in _listed(root)[0]))
+        except OSError:
+            return ""
+
     def read(self, sources: Path, work: Path) -> Contents:
         """Decode the files in the order of their names."""
         root = Path(self.preprocessing()["path"])
         if not root.is_dir():
             raise PreparationError(f"there is no folder {root}; select one with {self.name}[path=DIR]")
         try:
-            names, ignored, folders = _listed(root)
+            names, ignored = _listed(root)
         except OSError as error:
             raise PreparationError(f"cannot list the images in {root}: {error}") from None
         if not names:
@@ -64,60 +75,106 @@ class Folder(PreparedDataset):
             for name in ordered
         )
         view = View(self.size, self.channels, self.crop)
-        return Contents(view.shape, len(names), decoded(files, view), class_names, folders, _remark(ignored))
+        remark = _remark(ignored, None if parts else _stray(names))
+        return Contents(view.shape, len(names), decoded(files, view), class_names, remark)
 
 
-def _listed(root: Path) -> tuple[list[str], Counter[str], tuple[Path, ...]]:
-    """The images below ``root``; what else is there, counted by ending; every folder. No hidden ones."""
+def _listed(root: Path) -> tuple[list[str], Counter[str]]:
+    """The images below ``root``, and what else is there, counted by ending."""
     known = {ending for ending, format_ in Image.registered_extensions().items() if format_ in formats()}
     names: list[str] = []
     ignored: Counter[str] = Counter()
-    folders = []
-    for folder, files in _walk(root):
-        folders.append(folder)
-        for file in files:
-            ending = Path(file).suffix.lower()
-            if ending in known:
-                names.append((folder / file).relative_to(root).as_posix())
-            else:
-                ignored[ending or "no ending"] += 1
-    return names, ignored, tuple(folders)
+    for name in _walk(root):
+        ending = PurePosixPath(name).suffix.lower()
+        if ending in known:
+            names.append(name)
+        else:
+            ignored[ending or "no ending"] += 1
+    return names, ignored
 
 
-def _walk(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[tuple[Path, list[str]]]:
-    """Each folder with the names of its files. Links are followed, but not to a folder that we are in already."""
-    real = folder.resolve()
-    if real in above:
-        return
-    with os.scandir(folder) as entries:
-        visible = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
-    yield folder, [name for name, is_folder in visible if not is_folder]
-    for name, is_folder in visible:
-        if is_folder:
-            yield from _walk(folder / name, above | {real})
+def _walk(root: Path) -> Iterator[str]:
+    """The files below ``root``, as seen from it: nothing hidden, no run directory, no folder in itself by a link."""
+    waiting: list[tuple[str, frozenset[Path]]] = [("", frozenset())]
+    while waiting:
+        prefix, above = waiting.pop()
+        folder = root / prefix
+        real = folder.resolve()
+        if real in above:
+            continue
+        with os.scandir(folder) as entries:
+            visible = [entry for entry in entries if not entry.name.startswith(".")]
+        if prefix and any(entry.name == "run.json" for entry in visible):
+            continue
+        for entry in visible:
+            if _is_folder(entry):
+                waiting.append((f"{prefix}{entry.name}/", above | {real}))
+            elif _is_file(entry):
+                yield f"{prefix}{entry.name}"
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in circles
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is to be read, as a link that leads nowhere is, to be named as unreadable, and no pipe or device."""
+    try:
+        return entry.is_file() or not Path(entry.path).exists()
+    except OSError:
+        return True
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:  # a link that leads nowhere
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
+
+
+def _first_folders(names: Iterable[str]) -> set[str]:
+    """The first folder of each image; empty text for those in none."""
+    return {name.partition("/")[0] if "/" in name else "" for name in names}
 
 
 def _parts_of(names: Sequence[str]) -> dict[str, str]:
-    """The part of each image where the first folders are train and test; else nothing."""
-    first = {PurePosixPath(name).parts[0] for name in names}
-    if not {"train", "test"} <= first <= _PARTS.keys():
+    """The part of each image, where the first folders are train and test; without test, valid is that."""
+    first = _first_folders(names)
+    known = dict(_PARTS)
+    if "test" not in first:
+        known |= dict.fromkeys(_VALID, "test")
+    if not ("train" in first <= known.keys() and "test" in {known[name] for name in first}):
         return {}
-    return {name: _PARTS[PurePosixPath(name).parts[0]] for name in names}
+    return {name: known[name.partition("/")[0]] for name in names}
+
+
+def _stray(names: Sequence[str]) -> str | None:
+    """The name, if any, that keeps folders named as parts from being parts."""
+    first = _first_folders(names)
+    if "train" not in first or not first & (_PARTS.keys() - {"train"}):
+        return None
+    return min(name for name in names if name.partition("/")[0] not in _PARTS or "/" not in name)
 
 
 def _classes_of(folders: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    """The first folder of each image, sorted, where every image is in one and they are two or more."""
+    """The first folder of each image, sorted, where every image is in one and they are two or more, and no parts."""
     first = {inside[:1] for inside in folders}
     if () in first or len(first) < 2:
         return ()
-    return tuple(sorted(name for (name,) in first))
+    names = tuple(sorted(name for (name,) in first))
+    return () if "train" in names else names
 
 
-def _remark(ignored: Counter[str]) -> str:
-    if not ignored:
-        return ""
+def _remark(ignored: Counter[str], stray: str | None) -> str:
     kinds = ", ".join(f"{count} {ending}" for ending, count in ignored.most_common(5))
-    return f"ignored what is no image ({kinds})"
+    remarks = [f"ignored what is no image ({kinds})"] if kinds else []
+    if stray is not None:
+        remarks += [f"its folders are no parts of an official split, since {stray} is in none of them"]
+    return "; ".join(remarks)
 
 
 @hookimpl

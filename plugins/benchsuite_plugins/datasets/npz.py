@@ -46,6 +46,12 @@ class Npz(PreparedDataset):
 
     path: str
 
+    def state(self) -> str:
+        """The size and time of the file."""
+        path = Path(self.preprocessing()["path"])
+        found = path.stat() if path.is_file() else None
+        return f"{found.st_size} bytes, {found.st_mtime_ns} ns" if found else ""
+
     def read(self, sources: Path, work: Path) -> Contents:
         """Read the images in pieces, the labels whole."""
         path = Path(self.preprocessing()["path"])
@@ -62,7 +68,7 @@ class Npz(PreparedDataset):
                 raise ValueError("it has no images")
         except _DAMAGED as error:
             raise PreparationError(f"{path} cannot be read: {error}") from None
-        return Contents(shapes[0], total, _blocks(path, parts), watched=(path,))
+        return Contents(shapes[0], total, _blocks(path, parts))
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,7 @@ class _Array:
 
     def pieces(self) -> Iterator[NDArray[np.uint8]]:
         """All images in order, uint8 (n, C, H, W). Raises ValueError for values that are none of an image."""
+        image_shape = self.image_shape
         with self._opened() as (file, shape, dtype):
             size = math.prod(shape[1:]) * dtype.itemsize
             step = max(1, _PIECE_BYTES // max(1, size))
@@ -113,9 +120,9 @@ class _Array:
                 data = file.read(rows * size)
                 if len(data) < rows * size:
                     raise EOFError(f"{self.name} is cut off after {start} of {shape[0]} images")
-                yield self._as_bytes(np.frombuffer(data, dtype).reshape(rows, *shape[1:]))
+                yield self._as_bytes(np.frombuffer(data, dtype).reshape(rows, *shape[1:]), image_shape)
 
-    def _as_bytes(self, piece: NDArray[Any]) -> NDArray[np.uint8]:
+    def _as_bytes(self, piece: NDArray[Any], image_shape: tuple[int, int, int]) -> NDArray[np.uint8]:
         low, high = piece.min(), piece.max()
         kind = piece.dtype.kind
         if not (low >= 0 and high <= (1 if kind == "f" else 255)):  # false for NaN too
@@ -125,10 +132,9 @@ class _Array:
             piece = np.rint(piece * 255.0)
         elif kind == "b":
             piece = piece * np.uint8(255)
-        channels, height, width = self.image_shape
-        if piece.ndim == 4 and piece.shape[3] == channels:
+        if piece.ndim == 4 and piece.shape[3] == image_shape[0]:
             piece = piece.transpose(0, 3, 1, 2)
-        return piece.reshape(len(piece), channels, height, width).astype(np.uint8)
+        return piece.reshape(len(piece), *image_shape).astype(np.uint8)
 
 
 _Part = tuple[str, _Array, NDArray[np.int64] | None]

@@ -10,9 +10,9 @@ images; they are left out unless ``extra`` asks for them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -43,28 +43,32 @@ class Svhn(PreparedDataset):
 
     def read(self, sources: Path, work: Path) -> Contents:
         """Read the MATLAB files, one at a time."""
-        found = {part: _images(sources, part) for part in self._files()}
-        total = sum(len(images) for images, _ in found.values())
-        return Contents((3, 32, 32), total, _blocks(found), tuple("0123456789"))
+        from scipy.io import whosmat
+
+        counts = []
+        for path in (sources / name for _, name, _ in self._files().values()):
+            with _naming(path):
+                counts += [shape[3] for name, shape, _ in whosmat(path) if name == "X"]
+        return Contents((3, 32, 32), sum(counts), self._blocks(sources), tuple("0123456789"))
+
+    def _blocks(self, sources: Path) -> Iterator[Block]:
+        from torchvision.datasets import SVHN
+
+        for part, (_, name, _) in self._files().items():
+            with _naming(sources / name):
+                reader = SVHN(str(sources), split=part)
+            yield Block("train" if part == "extra" else part, reader.data, reader.labels.astype(np.int64))
 
 
-def _images(sources: Path, part: str) -> tuple[Any, Any]:
-    from torchvision.datasets import SVHN
-
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file that is damaged; scipy raises whatever damaged bytes lead it to."""
     try:
-        reader = SVHN(str(sources), split=part)
+        yield
     except MemoryError:
         raise
-    except Exception as error:  # scipy raises whatever damaged bytes lead it to
-        raise PreparationError(
-            f"{sources / SVHN.split_list[part][1]} is damaged: {error}; remove it and prepare again"
-        ) from None
-    return reader.data, reader.labels
-
-
-def _blocks(found: dict[str, tuple[Any, Any]]) -> Iterator[Block]:
-    for part, (images, labels) in found.items():
-        yield Block("train" if part == "extra" else part, images, labels.astype(np.int64))
+    except Exception as error:
+        raise PreparationError(f"{path} is damaged: {error}; remove it and prepare again") from None
 
 
 @hookimpl
