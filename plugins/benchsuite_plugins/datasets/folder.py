@@ -42,7 +42,7 @@ class Folder(PreparedDataset):
         """A digest of every image's name, size and time."""
         root = Path(self.preprocessing()["path"])
         try:
-            return digest(sorted((name, *_size_and_time(root / name)) for name in _listed(root)[0]))
+            return digest(sorted((name, *_size_and_time(entry)) for name, entry in _listed(root)[0].items()))
         except OSError:
             return ""
 
@@ -52,9 +52,10 @@ class Folder(PreparedDataset):
         if not root.is_dir():
             raise PreparationError(f"there is no folder {root}; select one with {self.name}[path=DIR]")
         try:
-            names, ignored = _listed(root)
+            found, ignored = _listed(root)
         except OSError as error:
             raise PreparationError(f"cannot list the images in {root}: {error}") from None
+        names = list(found)
         if not names:
             others = f"only {sum(ignored.values())} files of other kinds" if ignored else "no files"
             raise PreparationError(
@@ -79,21 +80,22 @@ class Folder(PreparedDataset):
         return Contents(view.shape, len(names), decoded(files, view), class_names, remark)
 
 
-def _listed(root: Path) -> tuple[list[str], Counter[str]]:
-    """The images below ``root``, and what else is there, counted by ending."""
+def _listed(root: Path) -> tuple[dict[str, os.DirEntry[str]], Counter[str]]:
+    """The images below ``root`` by name, and what else is there, counted by ending."""
     known = {ending for ending, format_ in Image.registered_extensions().items() if format_ in formats()}
-    names: list[str] = []
+    found: dict[str, os.DirEntry[str]] = {}
     ignored: Counter[str] = Counter()
-    for name in _walk(root):
-        ending = PurePosixPath(name).suffix.lower()
+    for name, entry in _walk(root):
+        stem, dot, ending = entry.name.rpartition(".")
+        ending = f".{ending.lower()}" if stem and dot else ""
         if ending in known:
-            names.append(name)
+            found[name] = entry
         else:
             ignored[ending or "no ending"] += 1
-    return names, ignored
+    return found, ignored
 
 
-def _walk(root: Path) -> Iterator[str]:
+def _walk(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """The files below ``root``, as seen from it: nothing hidden, no run directory, no folder in itself by a link."""
     waiting: list[tuple[str, frozenset[Path]]] = [("", frozenset())]
     while waiting:
@@ -110,7 +112,7 @@ def _walk(root: Path) -> Iterator[str]:
             if _is_folder(entry):
                 waiting.append((f"{prefix}{entry.name}/", above | {real}))
             elif _is_file(entry):
-                yield f"{prefix}{entry.name}"
+                yield f"{prefix}{entry.name}", entry
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -128,9 +130,9 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return True
 
 
-def _size_and_time(path: Path) -> tuple[int, int]:
+def _size_and_time(entry: os.DirEntry[str]) -> tuple[int, int]:
     try:
-        found = path.stat()
+        found = entry.stat()
     except OSError:  # a link that leads nowhere
         return 0, 0
     return found.st_size, found.st_mtime_ns
