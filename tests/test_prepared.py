@@ -19,11 +19,11 @@ import pytest
 import torch
 from conftest import CommandLine, environment
 
-from benchsuite import DataMissingError, ParameterError, Preparation, PreparationError
+from benchsuite import DataMissingError, ParameterError, Preparation, PreparationError, Samples
 from benchsuite.kit import prepared
 from benchsuite.kit.images import Block
 from benchsuite.kit.prepared import Contents, PreparedDataset
-from benchsuite.kit.store import read_manifest
+from benchsuite.kit.store import Manifest, read_manifest
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (100, 2, 3, 4), dtype=np.uint8)
 LABELS = np.arange(100) % 3
@@ -382,3 +382,19 @@ def test_a_cell_refuses_data_that_were_prepared_anew_since_it_was_planned(
     assert "again on many, seed 0: error" in result.stderr
     assert "many was prepared anew since this was planned; run the same command again" in result.stdout
     assert "repreparing on many, seed 0: ok" in result.stderr and "psnr" in result.stdout
+
+
+def test_a_store_that_is_replaced_while_it_is_opened_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Small().prepare(tmp_path, Preparation())
+    monkeypatch.setattr(f"{__name__}.IMAGES", 255 - IMAGES)
+    open_store = prepared.open_store
+
+    def slow(folder: Path, manifest: Manifest) -> Samples:
+        Small().prepare(tmp_path, Preparation(again=True))
+        return open_store(folder, manifest)
+
+    monkeypatch.setattr(prepared, "open_store", slow)
+    with pytest.raises(DataMissingError, match="small was prepared anew at this moment; run the same command again"):
+        Small().load("train", tmp_path)

@@ -130,6 +130,8 @@ class PreparedDataset(Dataset):
             raise DataMissingError(
                 f"the store of {self.selection} is damaged ({error}); run: {self._command()} --force"
             ) from None
+        if read_manifest(self.store_folder(cache)) != manifest:  # its files may be of two stores
+            raise DataMissingError(f"{self.selection} was prepared anew at this moment; run the same command again")
         samples.content = self._content_of(manifest)
         if self.split == "official":
             return samples.subset(manifest.rows(split))
