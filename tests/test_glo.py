@@ -366,6 +366,7 @@ def scores(rows):
 
 
 class Generated(Samples):
+    streamed = False
     """Rows that are made when they are asked for, and nowhere kept."""
 
     def __init__(self, rows):

@@ -139,6 +139,7 @@ from benchsuite.kit.timing import Timings
 from benchsuite_plugins.methods.pca import PCA
 
 class Made(Samples):
+    streamed = False
     labels = None
     def __init__(self, n, dim):
         self.n, self.dim = n, dim
