@@ -366,8 +366,9 @@ def scores(rows):
 
 
 class Generated(Samples):
-    streamed = False
     """Rows that are made when they are asked for, and nowhere kept."""
+
+    streamed = False
 
     def __init__(self, rows):
         self.rows, self.labels = rows, None
