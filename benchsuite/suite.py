@@ -14,7 +14,7 @@ from benchsuite.contracts import Executor, ExecutorOptions, Record
 from benchsuite.errors import UsageError
 from benchsuite.harness import cellrunner, isolation
 from benchsuite.harness.environment import describe, usable_cores
-from benchsuite.harness.plan import Plan, PlannedCell, make_plan
+from benchsuite.harness.plan import Plan, PlannedCell, cells_of
 from benchsuite.harness.recipe import Recipe, read_recipe, recipe_from
 from benchsuite.harness.registry import Registry, load_registry
 from benchsuite.harness.store import RunStore, seen_by
@@ -73,12 +73,11 @@ def run(
     if resolved.memory_limit is not None and sys.platform != "linux":
         raise UsageError(f"memory limits need Linux; this is {sys.platform}; run without --memory-limit")
     registry = load_registry()
-    make_plan(resolved, registry)  # refuse what cannot run before a folder is made
+    cells = cells_of(resolved, registry)  # refuses what cannot run before a folder is made
     store = RunStore(run_folder(resolved, out, fresh))
     store.create()
     with store.exclusive():
-        plan = make_plan(resolved, registry, store, force=force)
-        return _Drive(plan, store, registry, observer or Observer(), force).go()
+        return _Drive(cells.plan(store, force=force), store, registry, observer or Observer(), force).go()
 
 
 def resolve(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:

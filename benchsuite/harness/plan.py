@@ -46,8 +46,29 @@ class Plan:
         return tuple(c for c in self.cells if c.action in ("run", "resume", "retry", "score"))
 
 
-def make_plan(recipe: Recipe, registry: Registry, store: RunStore | None = None, *, force: bool = False) -> Plan:
-    """The plan of ``recipe``, against what ``store`` holds already; ``force`` runs every cell from its beginning.
+@dataclass(frozen=True)
+class _Asked:
+    """A cell of the recipe with its metrics; ``problem`` says why it cannot run, if it cannot."""
+
+    cell: Cell
+    metrics: list[BoundMetric | Selection]
+    problem: str
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Every cell of a recipe, before it is known what of them is done."""
+
+    recipe: Recipe
+    asked: tuple[_Asked, ...]
+
+    def plan(self, store: RunStore | None = None, *, force: bool = False) -> Plan:
+        """The plan against what ``store`` holds already; ``force`` runs every cell from its beginning."""
+        return Plan(self.recipe, tuple(_decide(asked, store, force) for asked in self.asked))
+
+
+def cells_of(recipe: Recipe, registry: Registry) -> Cells:
+    """The cells of ``recipe``, which takes looking at the data of its datasets.
 
     Raises UsageError for whatever a person has to put right first; a broken plugin only breaks its own cells.
     """
@@ -55,16 +76,20 @@ def make_plan(recipe: Recipe, registry: Registry, store: RunStore | None = None,
     _check_device(recipe.device)
     methods = [m for s in recipe.methods for m in _bind_or_break("methods", s, registry)]
     datasets = [_with_content(d) for s in recipe.datasets for d in _bind_or_break("datasets", s, registry)]
-    planned = []
+    asked = []
     for dataset in datasets:
         metrics = _metrics(recipe, dataset, registry)
         for method in methods:
             for seed in recipe.seeds:
                 cell = _cell(recipe, method, dataset, seed, metrics)
-                broken = method.problem or dataset.problem
-                planned.append(_decide(cell, broken, metrics, store, force))
-    _check_labels(planned)
-    return Plan(recipe, tuple(planned))
+                asked.append(_Asked(cell, metrics, method.problem or dataset.problem))
+    _check_labels([one.cell for one in asked])
+    return Cells(recipe, tuple(asked))
+
+
+def make_plan(recipe: Recipe, registry: Registry, store: RunStore | None = None, *, force: bool = False) -> Plan:
+    """The plan of ``recipe``, against what ``store`` holds already. Raises UsageError as ``cells_of`` does."""
+    return cells_of(recipe, registry).plan(store, force=force)
 
 
 @dataclass(frozen=True)
@@ -201,15 +226,10 @@ def _content(dataset: Bound | _Broken) -> str:
     return dataset.content if isinstance(dataset, Bound) else ""
 
 
-def _decide(
-    cell: Cell,
-    broken: str,
-    metrics: list[BoundMetric | Selection],
-    store: RunStore | None,
-    force: bool,
-) -> PlannedCell:
-    if broken:
-        return PlannedCell(cell, "broken", broken)
+def _decide(asked: _Asked, store: RunStore | None, force: bool) -> PlannedCell:
+    cell = asked.cell
+    if asked.problem:
+        return PlannedCell(cell, "broken", asked.problem)
     record = store.record(cell.key) if store and not force else None
     if force:
         return PlannedCell(cell, "run", "forced")
@@ -224,7 +244,7 @@ def _decide(
                 seen_by(record, cell),
             )
         return PlannedCell(cell, "retry", f"ended as {record.status}, attempt {record.attempts + 1}", record)
-    missing = [str(m) for m in _unscored(metrics, record)] if record.status == "ok" else []
+    missing = [str(m) for m in _unscored(asked.metrics, record)] if record.status == "ok" else []
     if missing:
         model = store is not None and (store.cell_folder(cell.key) / "model.pt").exists()
         scores = ", ".join(missing)
@@ -272,15 +292,13 @@ def _unscored(metrics: list[BoundMetric | Selection], record: Record) -> Iterato
             yield metric.selection
 
 
-def _check_labels(planned: list[PlannedCell]) -> None:
+def _check_labels(cells: list[Cell]) -> None:
     """Two cells must not share a row of the tables, let alone a folder."""
     seen = set()
-    for item in planned:
-        row = (item.cell.method, item.cell.dataset, item.cell.seed)
+    for cell in cells:
+        row = (cell.method, cell.dataset, cell.seed)
         if row in seen:
-            raise SelectionError(
-                f"'{item.cell.method}' on '{item.cell.dataset}' is selected twice; label one: NAME@label"
-            )
+            raise SelectionError(f"'{cell.method}' on '{cell.dataset}' is selected twice; label one: NAME@label")
         seen.add(row)
 
 
