@@ -233,8 +233,11 @@ def rows(results: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("arguments", HELP, ids=" ".join)
-def test_no_help_opens_a_socket(arguments: list[str], command_line: CommandLine, caches: dict[str, str]) -> None:
-    command_line(*arguments, env=caches, check=0)
+def test_no_help_opens_a_socket(
+    arguments: list[str], command_line: CommandLine, refusals: Refusals, caches: dict[str, str]
+) -> None:
+    assert "benchsuite" in command_line(*arguments, env=caches, check=0).stdout
+    assert not refusals()
 
 
 def test_no_dataset_and_no_extractor_opens_a_socket_for_what_is_not_prepared(
