@@ -80,6 +80,27 @@ def is_out_of_memory(error: BaseException, text: str) -> bool:
     return isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY)
 
 
+def reason_of(error: BaseException) -> str:
+    """What a record or a message says of an error: its text, with its type where it is none of benchsuite's own.
+
+    >>> reason_of(PluginError("it is broken")), reason_of(KeyError("x"))
+    ('it is broken', "KeyError: 'x'")
+    """
+    if isinstance(error, SystemExit):
+        return f"called sys.exit({error.code!r})"
+    text = text_of(error)
+    return text if isinstance(error, BenchsuiteError) else f"{type(error).__name__}: {text}"
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says, which is a plugin's code and may itself fail, or not be writable as UTF-8."""
+    try:
+        text = str(error)
+    except Exception as another:
+        text = f"its text cannot be had: {type(another).__name__}"
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def unknown_name(what: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """The error for a name that nothing answers to, with the nearest known name.
 

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 
 from benchsuite.cli.options import json_flag
-from benchsuite.errors import BenchsuiteError, SelectionError
+from benchsuite.errors import SelectionError, reason_of
 from benchsuite.harness.recipe import parse_selections
 
 Report = Callable[[str, int, int | None], None]
@@ -49,7 +50,7 @@ def command(names: tuple[str, ...], listing: bool, skip_bad: bool, force: bool, 
 
     cache = cache_folder()
     if listing:
-        _list(as_json)
+        _list(cache, as_json)
         return 0
     registry = load_registry()
     datasets = [bound for selection in selections for bound in bind("datasets", selection, registry)]
@@ -61,7 +62,7 @@ def command(names: tuple[str, ...], listing: bool, skip_bad: bool, force: bool, 
                 prepared = asdict(prepare(bound, cache, work)) | {"error": ""}
                 say(_sentence(prepared))
             except Exception as error:  # also a plugin's own: the other datasets are prepared all the same
-                reason = str(error) if isinstance(error, BenchsuiteError) else f"{type(error).__name__}: {error}"
+                reason = reason_of(error)
                 prepared = {"dataset": bound.label, "error": reason}
                 say(f"Error: {reason}")
             results.append(prepared)
@@ -78,12 +79,10 @@ def _sentence(prepared: dict[str, Any]) -> str:
     return f"{prepared['dataset']} is prepared: {rows}" + (f", {prepared['content']}" if prepared["content"] else "")
 
 
-def _list(as_json: bool) -> None:
-    from benchsuite.harness.environment import cache_folder
+def _list(cache: Path, as_json: bool) -> None:
     from benchsuite.harness.preparation import fetched, stores
     from benchsuite.kit.text import table
 
-    cache = cache_folder()
     prepared, files = list(stores(cache)), list(fetched(cache))
     if as_json:
         click.echo(json.dumps({"cache": str(cache), "prepared": prepared, "fetched": files}, indent=1))

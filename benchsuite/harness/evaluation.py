@@ -60,7 +60,6 @@ class Evaluation:
     ) -> None:
         self.model, self.method, self.spec, self.dataset, self.train = model, method, spec, dataset, train
         self._cache, self._cell, self._folder = cache, cell, folder
-        self._seed, self._samples = cell.seed, cell.samples
         self._registry, self._timings = registry, timings
         self._made: dict[str, Any] = {}
         self.sources: dict[str, str] = {}
@@ -140,13 +139,13 @@ class Evaluation:
 
     def _seed_globals(self, purpose: str) -> None:
         """What draws from global generators must not depend on which metrics were asked for before."""
-        seed = int(digest([self._seed, purpose], 8), 16)
+        seed = int(digest([self._cell.seed, purpose], 8), 16)
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
 
     def _generator(self, purpose: str) -> torch.Generator:
-        return torch.Generator().manual_seed(int(digest([self._seed, purpose], 13), 16))
+        return torch.Generator().manual_seed(int(digest([self._cell.seed, purpose], 13), 16))
 
     def _real(self) -> Samples:
         with self._timings.phase("load.test"):
@@ -159,8 +158,8 @@ class Evaluation:
         return labels
 
     def _generated(self) -> Samples:
-        with self._timings.phase("sample", self._samples):
-            return Samples(self._draw(self._samples, self._generator("generated")))
+        with self._timings.phase("sample", self._cell.samples):
+            return Samples(self._draw(self._cell.samples, self._generator("generated")))
 
     def _draw(self, n: int, generator: torch.Generator) -> Tensor:
         with torch.no_grad():

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from benchsuite.contracts import Cell, Dataset, Record
-from benchsuite.errors import BenchsuiteError, PluginError, SelectionError, UsageError
+from benchsuite.errors import PluginError, SelectionError, UsageError, reason_of
 from benchsuite.harness.binding import Bound, BoundMetric, bind, bind_metric
 from benchsuite.harness.environment import cache_folder
 from benchsuite.harness.recipe import Recipe, Selection
@@ -134,8 +134,7 @@ def _with_content(dataset: Bound | _Broken) -> Bound | _Broken:
     except UsageError:
         raise
     except Exception as error:  # a plugin's code
-        problem = str(error) if isinstance(error, BenchsuiteError) else f"{type(error).__name__}: {error}"
-        return replace(dataset, problem=problem)
+        return replace(dataset, problem=reason_of(error))
 
 
 def _metrics(recipe: Recipe, dataset: Bound | _Broken, registry: Registry) -> list[BoundMetric | Selection]:

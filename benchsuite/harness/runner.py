@@ -23,6 +23,8 @@ from benchsuite.errors import (
     NotApplicableError,
     PluginError,
     is_out_of_memory,
+    reason_of,
+    text_of,
 )
 from benchsuite.harness.binding import bind_metric, make
 from benchsuite.harness.environment import cache_folder, environment_key
@@ -152,11 +154,11 @@ class _Work:
                 write_sheet(images, self.folder / f"{name}.png")
         except Exception as error:
             traceback.print_exc()  # into the cell's log
-            self.notes.append(f"no pictures: {_reason_of(error)}")
+            self.notes.append(f"no pictures: {reason_of(error)}")
 
     def failed(self, error: BaseException, previous: Record | None) -> Record:
         """The record of an error; a model that was only to be scored again keeps the scores that it has."""
-        status, reason = _status_of(error), _reason_of(error)
+        status, reason = _status_of(error), reason_of(error)
         if previous is not None:
             return with_failed_metrics(previous, self.cell, status, reason)
         record = replace(self._record(status, reason), traceback="".join(traceback.format_exception(error)))
@@ -295,25 +297,9 @@ def _status_of(error: BaseException) -> Status:
         return "skipped"
     if isinstance(error, DivergedError):
         return "diverged"
-    if is_out_of_memory(error, _text_of(error)):
+    if is_out_of_memory(error, text_of(error)):
         return "oom"
     return "error"
-
-
-def _reason_of(error: BaseException) -> str:
-    if isinstance(error, SystemExit):
-        return f"called sys.exit({error.code!r})"
-    text = _text_of(error)
-    return text if isinstance(error, BenchsuiteError) else f"{type(error).__name__}: {text}"
-
-
-def _text_of(error: BaseException) -> str:
-    """What an error says, which is a plugin's code and may itself fail, or not be writable as UTF-8."""
-    try:
-        text = str(error)
-    except Exception as another:
-        text = f"its text cannot be had: {type(another).__name__}"
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _merged(old: tuple[PhaseRow, ...], new: tuple[PhaseRow, ...]) -> tuple[PhaseRow, ...]:

@@ -203,7 +203,7 @@ class PreparedDataset(Dataset):
                 identity = {
                     "dataset": [self.name, self._portable(), self.version, FORMAT],
                     "sources": [source.md5 for source in self.sources()],
-                    "images": seen.hexdigest(),
+                    "images": [contents.shape, seen.hexdigest()],
                     "labels": [writer.parts, contents.label_names],
                 }
                 writer.finish(
@@ -252,6 +252,11 @@ class PreparedDataset(Dataset):
                 "training and testing need one each"
             )
         return bad
+
+
+def damaged(what: str | Path, why: object) -> PreparationError:
+    """The error for a file or folder of sources that cannot be what its publishers made it."""
+    return PreparationError(f"{what} is damaged: {why}; remove it and prepare again")
 
 
 def _bad_images(bad: list[tuple[str, str]], total: int, more: str = "") -> str:

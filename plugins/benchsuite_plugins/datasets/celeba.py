@@ -21,7 +21,7 @@ from pathlib import Path
 from benchsuite import Dataset, ParameterError, PositiveInt, PreparationError, hookimpl
 from benchsuite.kit.download import Source
 from benchsuite.kit.images import Block, ImageFile, View, decoded
-from benchsuite.kit.prepared import Contents, PreparedDataset
+from benchsuite.kit.prepared import Contents, PreparedDataset, damaged
 
 _ZIP, _ATTRIBUTES, _PARTITION = "img_align_celeba.zip", "list_attr_celeba.txt", "list_eval_partition.txt"
 _PARTS = {"0": "train", "1": "valid", "2": "test"}
@@ -63,7 +63,7 @@ class CelebA(PreparedDataset):
         try:
             archive = zipfile.ZipFile(sources / _ZIP)
         except zipfile.BadZipFile as error:
-            raise PreparationError(f"{sources / _ZIP} is damaged: {error}; remove it and prepare again") from None
+            raise damaged(sources / _ZIP, error) from None
         files = (
             ImageFile(name, part, partial(archive.read, f"img_align_celeba/{name}"), attributes[name])
             for name, part in parts.items()

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from benchsuite import Dataset, PreparationError, hookimpl
+from benchsuite import Dataset, hookimpl
 from benchsuite.kit.download import Source
 from benchsuite.kit.images import Block
-from benchsuite.kit.prepared import Contents, PreparedDataset
+from benchsuite.kit.prepared import Contents, PreparedDataset, damaged
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Cifar10(PreparedDataset):
                 packed.extractall(work, filter="data")
             parts = {part: CIFAR10(str(work), train=part == "train") for part in ("train", "test")}
         except (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError, RuntimeError) as error:
-            raise PreparationError(f"{archive} is damaged: {error}; remove it and prepare again") from None
+            raise damaged(archive, error) from None
         total = sum(len(reader.data) for reader in parts.values())
         return Contents((3, 32, 32), total, _blocks(parts), tuple(parts["train"].classes))
 

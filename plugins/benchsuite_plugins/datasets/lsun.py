@@ -20,11 +20,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from benchsuite import Dataset, PositiveInt, PreparationError, hookimpl
+from benchsuite import Dataset, PositiveInt, hookimpl
 from benchsuite.kit.download import Source
 from benchsuite.kit.files import locked_in_turn, replacing_folder
 from benchsuite.kit.images import ImageFile, View, decoded
-from benchsuite.kit.prepared import Contents, PreparedDataset
+from benchsuite.kit.prepared import Contents, PreparedDataset, damaged
 
 _ADDRESS = "http://dl.yf.io/lsun/scenes"
 _PARTS = (("train", "train"), ("val", "test"))
@@ -88,11 +88,7 @@ def _unpack(folder: Path) -> None:
         ):
             shutil.copyfileobj(inside, out, 2**20)
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
-        raise _damaged(f"{folder}.zip", error) from None
-
-
-def _damaged(what: str | Path, why: object) -> PreparationError:
-    return PreparationError(f"{what} is damaged: {why}; remove it and prepare again")
+        raise damaged(f"{folder}.zip", error) from None
 
 
 def _opened(folder: Path) -> Any:
@@ -101,11 +97,11 @@ def _opened(folder: Path) -> Any:
     try:
         database = lmdb.open(str(folder), readonly=True, lock=False)
     except lmdb.Error as error:
-        raise _damaged(folder, error) from None
+        raise damaged(folder, error) from None
     needed = (database.info()["last_pgno"] + 1) * database.stat()["psize"]
     if (folder / "data.mdb").stat().st_size < needed:  # reading past the end of a mapped file would kill the process
         database.close()
-        raise _damaged(folder, "its file is cut off")
+        raise damaged(folder, "its file is cut off")
     return database
 
 
@@ -123,7 +119,7 @@ def _files(folders: dict[str, Path]) -> Iterator[ImageFile]:
                 for key, value in reading.cursor():
                     yield ImageFile(key.decode("ascii", "backslashreplace"), part, partial(bytes, value))
             except lmdb.Error as error:
-                raise _damaged(folder, error) from None
+                raise damaged(folder, error) from None
 
 
 @hookimpl

@@ -19,10 +19,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from benchsuite import Dataset, PreparationError, hookimpl
+from benchsuite import Dataset, hookimpl
 from benchsuite.kit.download import Source
 from benchsuite.kit.images import Block
-from benchsuite.kit.prepared import Contents, PreparedDataset
+from benchsuite.kit.prepared import Contents, PreparedDataset, damaged
 
 _PIXELS = 28
 _PARTS = (("train", "train"), ("test", "t10k"))
@@ -72,9 +72,7 @@ class Mnist(PreparedDataset):
                     shutil.copyfileobj(packed, unpacked)
                 found.append(reader(str(work / name)).numpy())
             except _DAMAGED as error:
-                raise PreparationError(
-                    f"{sources / name}.gz is damaged: {error!r}; remove it and prepare again"
-                ) from None
+                raise damaged(f"{sources / name}.gz", repr(error)) from None
         return found[0], found[1]
 
     def _blocks(self, parts: Sequence[tuple[str, Any, Any]]) -> Iterator[Block]:

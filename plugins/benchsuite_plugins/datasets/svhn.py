@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchsuite import Dataset, PreparationError, hookimpl
+from benchsuite import Dataset, hookimpl
 from benchsuite.kit.download import Source
 from benchsuite.kit.images import Block
-from benchsuite.kit.prepared import Contents, PreparedDataset
+from benchsuite.kit.prepared import Contents, PreparedDataset, damaged
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _naming(path: Path) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:
-        raise PreparationError(f"{path} is damaged: {error}; remove it and prepare again") from None
+        raise damaged(path, error) from None
 
 
 @hookimpl
