@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Record,
         Report,
         Reporter,
+        Score,
         Split,
     )
     from benchsuite.errors import (
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from benchsuite.kit.samples import Samples
     from benchsuite.kit.training import Run
     from benchsuite.parameters import BelowOne, Count, Fraction, NonNegative, Positive, PositiveInt, Sizes
-    from benchsuite.suite import run
+    from benchsuite.suite import run, score
 
 __version__ = "0.1.0"
 
@@ -60,6 +61,7 @@ PUBLIC_NAMES = {
         "Record",
         "Report",
         "Reporter",
+        "Score",
         "Split",
     ),
     "benchsuite.errors": (
@@ -77,7 +79,7 @@ PUBLIC_NAMES = {
     "benchsuite.kit.samples": ("Samples",),
     "benchsuite.kit.training": ("Run",),
     "benchsuite.parameters": ("BelowOne", "Count", "Fraction", "NonNegative", "Positive", "PositiveInt", "Sizes"),
-    "benchsuite.suite": ("run",),
+    "benchsuite.suite": ("run", "score"),
 }
 
 _HOME = {name: module for module, names in PUBLIC_NAMES.items() for name in names}
@@ -96,6 +98,7 @@ __all__ = [  # noqa: RUF022 - in the order of the table above
     "Record",
     "Report",
     "Reporter",
+    "Score",
     "Split",
     "BenchsuiteError",
     "ContractError",
@@ -117,6 +120,7 @@ __all__ = [  # noqa: RUF022 - in the order of the table above
     "PositiveInt",
     "Sizes",
     "run",
+    "score",
     "__version__",
 ]
 

@@ -122,7 +122,6 @@ class Dataset(_Parameterised, ABC):
 
     latent_dim: ClassVar[int]
     kind: ClassVar[Kind] = "image"
-    features: ClassVar[str | None] = None  # the extractor of feature metrics where a selection names none
 
     def prepare(self, cache: Path, work: Preparation) -> None:
         """Fetch and verify what ``load`` needs into ``cache``. The only network access that a dataset may make.
@@ -141,41 +140,73 @@ class Dataset(_Parameterised, ABC):
     def load(self, split: Split, cache: Path) -> Samples:
         """One split. Raises DataMissingError where ``prepare`` has to come first."""
 
+    def default_features(self, cache: Path) -> str:
+        """The extractor of feature metrics that select none, by name; it must suit the data as they are."""
+        return "random_conv" if self.kind == "image" else "pixels"
+
     def truth(self) -> object:
         """The law that the data were drawn from, see benchsuite.kit.laws. Raises NotApplicableError if unknown."""
         raise NotApplicableError(f"the law of dataset '{self.name}' is not known")
 
 
 class FeatureExtractor(_Parameterised, ABC):
-    """A fixed map from images in [0, 1] to feature vectors."""
+    """A fixed map from samples to feature vectors; subclasses are frozen dataclasses whose fields are its options."""
 
-    @property
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """Identifies weights and preprocessing; scores made under different fingerprints are never compared."""
+    kept: ClassVar[bool] = True  # whether the features of training samples are kept in the cache
 
-    @abstractmethod
-    def load(self, device: torch.device) -> Callable[[Tensor], Tensor]:
-        """The map itself, ready on ``device``: (N, C, H, W) in [0, 1] -> (N, D).
+    def for_dataset(self, dataset: Dataset) -> FeatureExtractor:
+        """The extractor to use on ``dataset``: this one, unless it is trained on the very data.
 
-        Raises NotApplicableError for weights that are not there, naming the command that fetches them.
+        Raises NotApplicableError for data that it is not made for.
         """
+        return self
+
+    def prepare(self, cache: Path, work: Preparation) -> None:
+        """Fetch, or make, and verify what ``load`` needs into ``cache``. Raises PreparationError."""
+
+    @abstractmethod
+    def fingerprint(self, cache: Path) -> str:
+        """Identifies weights and preprocessing; scores made under different fingerprints are never compared.
+
+        Raises NotApplicableError for weights that are not there, naming the command that gets them.
+        """
+
+    @abstractmethod
+    def load(self, cache: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
+        """The map itself, ready on ``device``: (N, *shape), images in [0, 1] -> (N, D).
+
+        It may have ``logits(features)``, (N, D) -> (N, K), of the classes that it tells apart. Raises
+        NotApplicableError as ``fingerprint`` does, and for weights whose checksum is wrong.
+        """
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a metric found, together with what a reader of the number has to know.
+
+    ``caution`` is a sentence that tables print under themselves. ``disqualifies`` says that the model copies its
+    training data, so that its distances to them are no merit: every score of its samples is marked with the caution.
+    """
+
+    value: float | Tensor | Mapping[str, float]
+    caution: str = ""
+    disqualifies: bool = False
 
 
 @dataclass(frozen=True)
 class Metric:
     """A score: a plain function of artefacts, which it names by its positional parameters, as pytest fixtures do.
 
-    Artefacts: real, train, labels, generated, reconstructed, reconstructed_train, codes, codes_train,
-    real_features, generated_features, model, spec, truth, generator. Keyword-only parameters with defaults are the
-    metric's own and can be selected (``fd[features=classifier]``). ``compute`` returns a number, or a mapping of
-    numbers that gives rows named ``metric.key``. ``version`` goes up when the same model would score otherwise.
+    Artefacts are listed in the plugin guide. Keyword-only parameters with defaults are the metric's own and can be
+    selected (``fd[features=classifier]``); ``features`` selects the extractor of every artefact that goes by one.
+    ``compute`` returns a number, a mapping of numbers that gives rows named ``metric.key``, or a Score of either.
+    ``version`` goes up when the same model would score otherwise.
     ``kind`` says that it is for images or for vectors only, so that it is not chosen unasked for the others.
     ``default`` says whether it is chosen where a run names no metrics.
     """
 
     name: str
-    compute: Callable[..., float | Tensor | Mapping[str, float]]
+    compute: Callable[..., float | Tensor | Mapping[str, float] | Score]
     higher_is_better: bool | None
     unit: str = ""
     version: int = 1
@@ -214,7 +245,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One score of one cell. ``n`` counts the samples it was computed on; ``fingerprint`` names its protocol."""
+    """One score of one cell. ``n`` counts the samples it was computed on; ``fingerprint`` identifies its ``protocol``.
+
+    ``reason`` says why there is no value, or what a reader has to know of the value. ``disqualifies`` is that of Score.
+    """
 
     metric: str
     selection: str
@@ -225,6 +259,8 @@ class MetricRow:
     fingerprint: str
     status: Status = "ok"
     reason: str = ""
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    disqualifies: bool = False
 
 
 @dataclass(frozen=True)
@@ -302,7 +338,8 @@ class Report:
     """What a reporter is given: a run's tables, and where the run lies.
 
     ``results`` and ``timings`` are the frames of results.csv and timings.csv, ``comparison`` and ``timing`` the
-    tables that people read, one per dataset, ``failures`` the rows that did not come to a number.
+    tables that people read, one per dataset, ``failures`` the rows that did not come to a number, ``cautions`` what has
+    to be known of numbers that are marked with an asterisk, ``protocols`` how each metric was computed.
     """
 
     name: str
@@ -312,6 +349,8 @@ class Report:
     comparison: Mapping[str, pd.DataFrame]
     timing: Mapping[str, pd.DataFrame]
     failures: pd.DataFrame
+    cautions: pd.DataFrame
+    protocols: pd.DataFrame
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 

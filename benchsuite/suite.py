@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,8 @@ from benchsuite.harness.environment import describe, usable_cores
 from benchsuite.harness.plan import Plan, PlannedCell, cells_of
 from benchsuite.harness.recipe import Recipe, read_recipe, recipe_from
 from benchsuite.harness.registry import Registry, load_registry
-from benchsuite.harness.store import RunStore, seen_by
+from benchsuite.harness.scoring import plan_scoring, scored_run
+from benchsuite.harness.store import RunStore, find_run, seen_by
 
 EXIT_OK, EXIT_CELL_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
@@ -77,7 +78,53 @@ def run(
     store = RunStore(run_folder(resolved, out, fresh))
     store.create()
     with store.exclusive():
-        return _Drive(cells.plan(store, force=force), store, registry, observer or Observer(), force).go()
+        plan = cells.plan(store, force=force)
+        return _Drive(plan, store, registry, observer or Observer(), forced=force).go(_content(plan))
+
+
+def score(
+    run: str | Path,
+    metrics: str | Sequence[str],
+    *,
+    samples: int | None = None,
+    force: bool = False,
+    observer: Observer | None = None,
+) -> Outcome:
+    """Score the finished models of a run again, by ``metrics`` beside those that it has, without training any.
+
+    ``run`` is its folder, or the folder's name under ``runs/``. ``samples`` is how many are drawn, by default as many
+    as in the run; with another number all metrics of samples are scored anew, and with ``force`` all metrics. Raises
+    UsageError for what a person has to put right first.
+
+    >>> outcome = score("runs/example", "precision,recall")  # doctest: +SKIP
+    """
+    chosen = recipe_from({"methods": "any", "metrics": metrics if isinstance(metrics, str) else list(metrics)}).metrics
+    registry, store = load_registry(), find_run(Path(run))
+    with store.exclusive():
+        plan = plan_scoring(store, chosen or (), registry, samples=samples, force=force)
+        for planned in plan.to_run:
+            if planned.record is not None and planned.record != store.record(planned.cell.key):
+                store.write_record(planned.record)
+        return _Drive(plan, store, registry, observer or Observer(), rescore=force).go(scored_run(store, plan))
+
+
+def _content(plan: Plan) -> dict[str, Any]:
+    """What run.json says of a run of ``plan``."""
+    return {
+        "recipe": plan.recipe.to_json(),
+        "cells": [
+            {
+                "key": p.cell.key,
+                "method": p.cell.method,
+                "dataset": p.cell.dataset,
+                "seed": p.cell.seed,
+                "metrics": p.cell.metrics,
+            }
+            for p in plan.cells
+        ],
+        "command": sys.argv,
+        "environment": describe(),
+    }
 
 
 def resolve(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
@@ -103,30 +150,23 @@ def run_folder(recipe: Recipe, out: str | Path | None, fresh: bool) -> Path:
 class _Drive:
     """Drives one plan through its executor."""
 
-    def __init__(self, plan: Plan, store: RunStore, registry: Registry, observer: Observer, force: bool) -> None:
-        self.plan, self.store, self.registry, self.observer, self.force = plan, store, registry, observer, force
+    def __init__(
+        self,
+        plan: Plan,
+        store: RunStore,
+        registry: Registry,
+        observer: Observer,
+        *,
+        forced: bool = False,
+        rescore: bool = False,
+    ) -> None:
+        self.plan, self.store, self.registry, self.observer = plan, store, registry, observer
+        self.forced, self.rescore = forced, rescore
         self.records = {p.cell.key: p.record for p in plan.cells if p.record is not None and p.action == "done"}
         self.cells = {p.cell.key: p.cell for p in plan.cells}
 
-    def go(self) -> Outcome:
-        recipe = self.plan.recipe
-        self.store.write_run(
-            {
-                "recipe": recipe.to_json(),
-                "cells": [
-                    {
-                        "key": p.cell.key,
-                        "method": p.cell.method,
-                        "dataset": p.cell.dataset,
-                        "seed": p.cell.seed,
-                        "metrics": p.cell.metrics,
-                    }
-                    for p in self.plan.cells
-                ],
-                "command": sys.argv,
-                "environment": describe(),
-            }
-        )
+    def go(self, content: Mapping[str, Any]) -> Outcome:
+        self.store.write_run(content)
         self.store.event("run_started", to_run=len(self.plan.to_run), cells=len(self.plan.cells))
         self.observer.planned(self.plan, self.store)
         for planned in self.plan.cells:
@@ -164,8 +204,9 @@ class _Drive:
             timeout=recipe.timeout,
             memory_limit=recipe.memory_limit,
             score_only=frozenset(p.cell.key for p in to_run if p.action == "score"),
-            forced=frozenset(p.cell.key for p in to_run) if self.force else frozenset(),
+            forced=frozenset(p.cell.key for p in to_run) if self.forced else frozenset(),
             attempts={p.cell.key: _attempts(p) for p in to_run},
+            rescore=self.rescore,
         )
         executor: Executor = self.registry.get("executors", recipe.executor)()
         isolation.start_isolation()

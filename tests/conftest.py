@@ -39,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     log = Path(folder.name) / "refused.txt"
     variables.setenv("BENCHSUITE_TEST_NETWORK_LOG", str(log))
     variables.setenv("PYTHONPATH", str(OFFLINE), prepend=os.pathsep)
+    variables.setenv("BENCHSUITE_CACHE", str(Path(folder.name) / "cache"))  # not the user's, and empty at first
     _refuse_the_network()
 
 

@@ -217,18 +217,18 @@ def test_a_dataset_gives_two_splits_of_one_shape(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", REGISTRY.names("metrics"))
-def test_a_metric_asks_for_known_artefacts_and_says_what_it_is(name: str) -> None:
+def test_a_metric_asks_for_known_artefacts_and_says_what_it_is(name: str, tmp_path: Path) -> None:
     metric: Metric = REGISTRY.get("metrics", name)
-    bound = bind_metric(Selection(name), REGISTRY.get("datasets", "digits"), 100, REGISTRY)
+    bound = bind_metric(Selection(name), REGISTRY.get("datasets", "digits")(), tmp_path, 100, None, REGISTRY)
     assert bound.artefacts and set(bound.artefacts) <= set(ARTEFACTS)
     assert inspect.getdoc(metric.compute) and metric.version >= 1 and len(bound.fingerprint) == 8
 
 
 @pytest.mark.parametrize("name", REGISTRY.names("features"))
-def test_an_extractor_treats_each_image_alone(name: str) -> None:
+def test_an_extractor_treats_each_image_alone(name: str, tmp_path: Path) -> None:
     extractor: FeatureExtractor = REGISTRY.get("features", name)()
     try:
-        features = extractor.load(torch.device("cpu"))
+        features = extractor.load(tmp_path, torch.device("cpu"))
     except NotApplicableError as error:
         pytest.skip(str(error))
     x = torch.rand(6, 1, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -236,4 +236,4 @@ def test_an_extractor_treats_each_image_alone(name: str) -> None:
         together, alone = features(x), torch.cat([features(row) for row in x.split(1)])
     assert together.shape[0] == 6 and together.ndim == 2
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
-    assert extractor.fingerprint
+    assert extractor.fingerprint(tmp_path)

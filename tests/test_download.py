@@ -482,3 +482,37 @@ def test_progress_is_reported_no_more_often_than_it_is_due(tmp_path: Path, monke
     reports: list[tuple[str, int, int | None]] = []
     fetch(Source(NAME, (), hashlib.md5(body).hexdigest()), tmp_path, lambda *report: reports.append(report))
     assert reports == [(f"verifying {NAME}", MIB, 5 * MIB), (f"verifying {NAME}", 5 * MIB, 5 * MIB)]
+
+
+SHA256 = hashlib.sha256(BODY).hexdigest()
+
+
+@pytest.mark.parametrize("sha256", [SHA256, SHA256.upper()])
+def test_a_sha256_is_checked_as_an_md5_is(host: Host, tmp_path: Path, sha256: str) -> None:
+    forged, right = host.serve("/a", body=b"something else"), host.serve("/b")
+    source = Source(NAME, (host.url("/a"), host.url("/b")), sha256=sha256)
+    fetch(source, tmp_path, lambda *report: None)
+    fetch(source, tmp_path, lambda *report: None)
+    assert contents(tmp_path) == {NAME: BODY}
+    assert (forged.ranges_asked, right.ranges_asked) == ([None], [None])
+
+
+@pytest.mark.parametrize("md5", [None, hashlib.md5(b"forged").hexdigest()])
+def test_a_wrong_sha256_is_named_and_what_is_fetched_by_hand_has_to_have_it(
+    host: Host, tmp_path: Path, md5: str | None
+) -> None:
+    host.serve("/a", body=b"forged")
+    with pytest.raises(PreparationError) as raised:
+        fetch(Source(NAME, (host.url("/a"),), md5, sha256=SHA256), tmp_path, lambda *report: None)
+    found = hashlib.sha256(b"forged").hexdigest()
+    assert f"{host.url('/a')}: its SHA-256 is {found}, not {SHA256}" in str(raised.value)
+    assert f"fetch {NAME} (SHA-256 {SHA256}) from {host.url('/a')}" in str(raised.value)
+    assert contents(tmp_path) == {}
+
+
+def test_a_whole_part_is_known_by_its_sha256(host: Host, tmp_path: Path) -> None:
+    page = host.serve("/a", says_total=False)
+    part_of(tmp_path, BODY)
+    fetch(Source(NAME, (host.url("/a"),), sha256=SHA256), tmp_path, lambda *report: None)
+    assert contents(tmp_path) == {NAME: BODY}
+    assert page.sent == 0

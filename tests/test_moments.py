@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
@@ -192,3 +196,112 @@ def test_moments_of_too_few_rows_are_refused() -> None:
         Moments.of([])
     with pytest.raises(ValueError, match="at least two rows; got 1"):
         _ = Moments.of([torch.ones(1, 3)]).covariance
+
+
+@given(st.lists(st.integers(0, 900), min_size=1, max_size=6), st.integers(2, 40))
+@settings(max_examples=20, deadline=None)
+def test_how_rows_are_divided_into_blocks_changes_no_bit(sizes: list[int], dim: int) -> None:
+    x = torch.randn(sum(sizes) + 2, dim, generator=torch.Generator().manual_seed(len(sizes))) + 3
+    divided, whole = Moments.of(torch.split(x, [*sizes, 2])), Moments.of([x])
+    assert torch.equal(divided.mean, whole.mean)
+    assert torch.equal(divided.covariance, whole.covariance)
+
+
+@pytest.mark.parametrize(("n", "dim", "few"), [(2, 3, False), (20, 40, True), (20, 41, True), (21, 40, False)])
+@pytest.mark.parametrize("block", [8, 1024])
+def test_few_rows_are_a_factor_of_the_covariance(
+    monkeypatch: pytest.MonkeyPatch, n: int, dim: int, few: bool, block: int
+) -> None:
+    monkeypatch.setattr(moments, "_BLOCK", block)
+    x = np.random.default_rng(0).normal(3, 2, (n, dim))
+    found = Moments.of([torch.from_numpy(x)])
+    factor = found.few_rows
+    assert (factor is not None) == few
+    if factor is not None:
+        assert np.allclose((factor.T @ factor).numpy(), np.cov(x, rowvar=False), rtol=1e-9, atol=1e-12)
+    assert found.rank_bound == min(n - 1, dim)
+
+
+def test_memory_does_not_grow_with_the_number_of_rows_and_few_never_take_a_matrix(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(moments, "_BLOCK", 10)
+
+    def numbers(*sizes: int) -> int:
+        """How many numbers the moments of blocks of these sizes, 300 wide, keep."""
+        held = vars(Moments.of(torch.rand(size, 300) for size in sizes)).values()
+        return sum(value.numel() for value in held if isinstance(value, torch.Tensor))
+
+    few = 150 * 300 + 300
+    assert numbers(70, 70) == numbers(1) == few
+    assert numbers(151) == numbers(*[1000] * 20) == few + 300 * 300
+
+
+def test_moments_are_read_at_any_time_and_go_on() -> None:
+    x = np.random.default_rng(0).normal(3, 2, (2500, 4))
+    found = Moments(4)
+    for start, end in ((0, 1), (1, 3), (3, 1024), (1024, 1025), (1025, 2500)):
+        found.update(torch.from_numpy(x[start:end]))
+        assert np.allclose(found.mean.numpy(), x[:end].mean(0), rtol=1e-12)
+        if end > 1:
+            assert np.allclose(found.covariance.numpy(), np.cov(x[:end], rowvar=False), rtol=1e-10, atol=1e-12)
+
+
+def test_rows_that_are_overwritten_afterwards_were_taken_in() -> None:
+    x = torch.randn(5, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found, expected = Moments.of([x]), x.mean(0)
+    x.zero_()
+    assert torch.allclose(found.mean, expected)
+
+
+@pytest.mark.parametrize(("n", "dim"), [(1, 6), (3, 6), (4, 6), (1024, 6), (1025, 6), (3000, 6)])
+def test_a_saved_state_gives_the_same_moments_to_the_last_bit_and_goes_on(tmp_path: Path, n: int, dim: int) -> None:
+    x, more = torch.randn(n + 50, dim, generator=torch.Generator().manual_seed(0)).split([n, 50])
+    found = Moments.of([x])
+    save_file(found.state(), tmp_path / "moments.safetensors")
+    again = Moments.from_state(load_file(tmp_path / "moments.safetensors"))
+    assert (again.count, again.dim) == (n, dim)
+    assert torch.equal(again.mean, found.mean)
+    if n > 1:
+        assert torch.equal(again.covariance, found.covariance)
+        assert (again.few_rows is None) == (found.few_rows is None)
+    for moments in (found, again):
+        moments.update(more)
+    assert torch.allclose(again.mean, found.mean, rtol=1e-12)
+    assert torch.allclose(again.covariance, found.covariance, rtol=1e-12)
+
+
+def test_a_state_is_a_copy_and_as_small_as_may_be() -> None:
+    few, many = Moments.of([torch.rand(3, 6)]), Moments.of([torch.rand(4, 6)])
+    assert {name: tuple(value.shape) for name, value in few.state().items()} == {"rows": (3, 6)}
+    shapes = {name: tuple(value.shape) for name, value in many.state().items()}
+    assert shapes == {"count": (), "mean": (6,), "scatter": (6, 6)}
+    for found in (few, many):
+        before = found.mean.clone()
+        for value in found.state().values():
+            value.zero_()
+        assert torch.equal(found.mean, before)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state.pop("count"),
+        lambda state: state.pop("scatter"),
+        lambda state: state.update(scatter=torch.zeros(1, 6)),
+        lambda state: state.update(mean=torch.tensor(0.0)),
+        lambda state: state.update(rows=torch.zeros(3)),
+    ],
+)
+def test_a_state_that_is_not_whole_is_refused(change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    state = Moments.of([torch.rand(4, 6)]).state()
+    change(state)
+    with pytest.raises(ValueError, match="no state of moments"):
+        Moments.from_state(state)
+
+
+def test_rows_of_another_length_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"rows of 3 numbers expected; got shape \(2, 4\)"):
+        Moments(3).update(torch.zeros(2, 4))
+    with pytest.raises(ValueError, match="rows of 3 numbers"):
+        Moments(3).update(torch.zeros(2, 3, 1))

@@ -84,9 +84,9 @@ def test_bad_images_are_named_and_left_out_only_when_asked(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "name datasets to prepare, or give --list alone"),
-        (("digits", "--list"), "name datasets to prepare, or give --list alone"),
-        (("mnits",), "no dataset named 'mnits'; did you mean 'mnist'?"),
+        ((), "name what to prepare, or give --list alone"),
+        (("digits", "--list"), "name what to prepare, or give --list alone"),
+        (("mnits",), "no dataset or feature extractor named 'mnits'; did you mean 'mnist'?"),
         (("celeba[crop=200]",), "celeba: crop=200 is not allowed; images have 178 x 218 pixels"),
         (("celeba[size=big]",), "celeba: size='big' is not allowed; size is a whole number"),
         (("lsun[scene=garden]",), "scene='garden' is not allowed; scene is one of bedroom, bridge"),
@@ -200,3 +200,38 @@ def test_a_subset_is_the_same_rows_for_every_method_and_seed(command_line: Comma
 def test_a_subset_has_at_least_two_rows(command_line: CommandLine, value: str) -> None:
     result = command_line("run", "-m", "pca", "--subset", value, check=2)
     assert f"subset = {value} is not allowed; subset is a whole number, at least 2" in result.stderr
+
+
+def test_an_extractor_is_prepared_by_its_name_and_what_was_skipped_is_scored(
+    command_line: CommandLine, acme: Path, cache: Path
+) -> None:
+    run = ("run", "-m", "pca", "--metrics", "fd[features=brewed],psnr", "--samples", "64", "--json")
+    skipped = json.loads(command_line(*run, plugins=(acme,), check=0).stdout)["results"]
+    assert skipped[0]["status"] == "skipped" and "run: benchsuite prepare brewed" in skipped[0]["reason"]
+    made = command_line("prepare", "brewed", plugins=(acme,), check=0)
+    assert "brewed is prepared" in made.stderr and (cache / "brew").exists()
+    assert "score" in command_line("plan", *run[1:-1], plugins=(acme,), check=0).stdout
+    scored = json.loads(command_line(*run, plugins=(acme,), check=0).stdout)["results"]
+    assert scored[0]["status"] == "ok" and scored[0]["value"] > 0 and scored[1] == skipped[1]
+    (kept,) = json.loads(command_line("prepare", "--list", "--json", plugins=(acme,), check=0).stdout)["features"]
+    assert kept["dataset"] == "digits" and kept["features"] == "brewed-1" and kept["mib"] > 0
+
+
+def test_an_extractor_that_needs_no_preparation_says_so(command_line: CommandLine) -> None:
+    result = command_line("prepare", "random_conv", "--json", check=0)
+    (made,) = json.loads(result.stdout)
+    assert made["features"] == "random_conv" and not made["needed"] and made["fingerprint"]
+    assert "random_conv needs no preparation" in result.stderr
+
+
+def test_a_labelled_folder_is_prepared_with_its_classifier(
+    command_line: CommandLine, photographs: str, cache: Path
+) -> None:
+    command_line("prepare", photographs, check=0)
+    run = ("run", "-m", "real", "-d", photographs, "--samples", "30", "--metrics", "fd,classifier_score", "--json")
+    rows = json.loads(command_line(*run, check=0).stdout)["results"]
+    assert [row["status"] for row in rows] == ["ok", "ok"]
+    (weights,) = (cache / "features" / "classifier").glob("*.safetensors")
+    weights.unlink()
+    again = json.loads(command_line(*run, "--fresh", check=0).stdout)["results"]
+    assert {row["status"] for row in again} == {"skipped"} and "run: benchsuite prepare" in again[0]["reason"]

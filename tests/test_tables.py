@@ -10,9 +10,10 @@ import pytest
 from scipy import stats
 
 from benchsuite.contracts import Cell, MetricRow, PhaseRow, Record
+from benchsuite.harness.evaluation import marked
 from benchsuite.harness.store import RESULT_COLUMNS, TIMING_COLUMNS, result_rows, timing_rows
 from benchsuite.results.statistics import summarise
-from benchsuite.results.tables import comparison, failures, format_summary, timing
+from benchsuite.results.tables import cautions, comparison, failures, format_summary, protocols, timing
 
 
 def cell(method: str = "pca", seed: int = 0) -> Cell:
@@ -149,3 +150,46 @@ def test_what_came_to_no_number_is_joined_by_reason() -> None:
 
 def test_a_record_reads_back_from_its_json() -> None:
     assert Record.from_json(record("pca", 0, 20.0).to_json()) == record("pca", 0, 20.0)
+
+
+def scored(method: str, caution: str = "", seed: int = 0, disqualifies: bool = False) -> Record:
+    samples = {"samples": 64, "features": "net-1", "n": {"real_moments": 30}, "seed": seed, "subset": None}
+    rows = (
+        MetricRow("psnr", "psnr", 20.0, "dB", "max", 57, "p", protocol={"version": 1, "seed": seed}),
+        MetricRow("fd", "fd", 1.0, "", "min", 64, "f", protocol=samples),
+        MetricRow("authpct", "authpct", 2.0, "%", "max", 64, "a", "ok", caution, samples, disqualifies),
+        MetricRow("moments.mean", "moments", 0.5, "", "none", 64, "m", protocol=samples),
+    )
+    return replace(record(method, seed, None), metrics=marked(rows))
+
+
+def test_a_caution_is_marked_in_the_table_and_printed_under_it() -> None:
+    results = frame([scored("pca", "few"), scored("glo")])
+    table = comparison(results)["digits"]
+    assert list(table["authpct [%] ↑"]) == ["2.000 †", "2.000"] and list(table["fd ↓"]) == ["1.000"] * 2
+    (row,) = cautions(results).to_dict("records")
+    assert row == {"method": "pca", "dataset": "digits", "metrics": "authpct", "caution": "few"}
+
+
+def test_a_model_that_copies_is_marked_at_every_score_of_its_samples() -> None:
+    results = frame([scored("pca", "it copies", disqualifies=True), scored("pca", seed=1), scored("glo")])
+    table = comparison(results)["digits"].loc["pca"]
+    assert table["fd ↓"].endswith("†") and table["authpct [%] ↑"].endswith("†")
+    assert "†" not in table["psnr [dB] ↑"] + table["moments.mean"] + "".join(comparison(results)["digits"].loc["glo"])
+    (row,) = cautions(results).to_dict("records")
+    assert row["metrics"] == "fd, authpct" and row["caution"] == "it copies"
+
+
+def test_marking_twice_is_marking_once() -> None:
+    rows = scored("pca", "it copies", disqualifies=True).metrics
+    assert marked(rows) == rows
+
+
+def test_a_failed_row_is_not_taken_for_a_caution() -> None:
+    assert cautions(frame([record("pca", 0, 20.0), failed("glo", 0)])).empty
+
+
+def test_protocols_are_told_once_for_all_methods_and_seeds() -> None:
+    table = protocols([scored("pca"), scored("pca", seed=1), scored("glo"), failed("vae", 0)])
+    assert list(table["metric"]) == ["psnr", "fd", "authpct", "moments"]
+    assert table["protocol"][1] == "samples 64, features net-1, n real_moments 30"

@@ -28,24 +28,26 @@ Report = Callable[[str, int, int | None], None]
 def command(names: tuple[str, ...], listing: bool, skip_bad: bool, force: bool, as_json: bool) -> int:
     """Fetch datasets, check them, and store them as runs use them. The only command that uses the network.
 
-    What was fetched is kept: the same command goes on where it stopped.
+    A dataset with labels also gets the classifier by whose features its samples are scored; networks that are needed
+    for scores of their own are fetched by their name. What was fetched is kept: the same command goes on where it
+    stopped.
 
     \b
     benchsuite prepare mnist svhn
+    benchsuite prepare inception
     benchsuite prepare "celeba[size=128]" "folder[path=photographs]" --skip-bad
     benchsuite prepare --list
     """
     if listing == bool(names):
-        raise click.UsageError("name datasets to prepare, or give --list alone; known: benchsuite list datasets")
+        raise click.UsageError("name what to prepare, or give --list alone; known: benchsuite list datasets")
     selections = [selection for name in names for selection in parse_selections(name)]
     labelled = [str(selection) for selection in selections if selection.label]
     if labelled:
         raise SelectionError(f"'{labelled[0]}' has a label; labels are for runs")
 
     from benchsuite.contracts import Preparation
-    from benchsuite.harness.binding import bind
     from benchsuite.harness.environment import cache_folder
-    from benchsuite.harness.preparation import prepare
+    from benchsuite.harness.preparation import bind_prepared, prepare
     from benchsuite.harness.registry import load_registry
 
     cache = cache_folder()
@@ -53,15 +55,15 @@ def command(names: tuple[str, ...], listing: bool, skip_bad: bool, force: bool, 
         _list(cache, as_json)
         return 0
     registry = load_registry()
-    datasets = [bound for selection in selections for bound in bind("datasets", selection, registry)]
+    chosen = [bound for selection in selections for bound in bind_prepared(selection, registry)]
     results: list[dict[str, Any]] = []
     with _progress() as (report, say):
         work = Preparation(skip_bad, force, report, say)
-        for bound in datasets:
+        for bound in chosen:
             try:
-                prepared = asdict(prepare(bound, cache, work)) | {"error": ""}
+                prepared = asdict(prepare(bound, cache, work, registry)) | {"error": ""}
                 say(_sentence(prepared))
-            except Exception as error:  # also a plugin's own: the other datasets are prepared all the same
+            except Exception as error:  # also a plugin's own: the others are prepared all the same
                 reason = reason_of(error)
                 prepared = {"dataset": bound.label, "error": reason}
                 say(f"Error: {reason}")
@@ -72,6 +74,8 @@ def command(names: tuple[str, ...], listing: bool, skip_bad: bool, force: bool, 
 
 
 def _sentence(prepared: dict[str, Any]) -> str:
+    if "features" in prepared:
+        return f"{prepared['features']} {'is prepared' if prepared['needed'] else 'needs no preparation'}"
     shape = " x ".join(map(str, prepared["shape"]))
     rows = f"{prepared['train']} for training and {prepared['test']} for testing, each {shape}"
     if not prepared["needed"]:
@@ -80,12 +84,13 @@ def _sentence(prepared: dict[str, Any]) -> str:
 
 
 def _list(cache: Path, as_json: bool) -> None:
-    from benchsuite.harness.preparation import fetched, stores
+    from benchsuite.harness.preparation import fetched, kept_features, stores
     from benchsuite.kit.text import table
 
-    prepared, files = list(stores(cache)), list(fetched(cache))
+    prepared, files, kept = list(stores(cache)), list(fetched(cache)), list(kept_features(cache))
     if as_json:
-        click.echo(json.dumps({"cache": str(cache), "prepared": prepared, "fetched": files}, indent=1))
+        found = {"cache": str(cache), "prepared": prepared, "fetched": files, "features": kept}
+        click.echo(json.dumps(found, indent=1))
         return
     click.echo(f"{cache}: {len(prepared)} datasets prepared, {len(files)} files fetched")
     if prepared:
@@ -108,6 +113,11 @@ def _list(cache: Path, as_json: bool) -> None:
             [item["dataset"], item["file"], str(item["mib"]), "whole" if item["whole"] else "in part"] for item in files
         ]
         click.echo("\n" + table(["dataset", "file", "MiB", "fetched"], rows, [False, False, True, False]))
+
+    if kept:
+        rows = [[item["dataset"], item["features"], str(item["mib"])] for item in kept]
+        click.echo("\nFeatures of training data, kept between runs; they may be removed:\n")
+        click.echo(table(["dataset", "features", "MiB"], rows, [False, False, True]))
 
 
 @contextmanager

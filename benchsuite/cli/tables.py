@@ -26,6 +26,9 @@ def print_report(report: Report) -> None:
     for title, frame in report.timing.items():
         click.echo(f"\nTiming on {title}: seconds per cell, mean over seeds; peak memory above the cell's start\n")
         print_frame(frame.reset_index())
+    if not report.cautions.empty:
+        click.echo("\n† To be known of these numbers\n")
+        print_frame(report.cautions)
     if not report.failures.empty:
         click.echo("\nWithout a number\n")
         print_frame(report.failures)

@@ -8,19 +8,30 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from benchsuite.contracts import Dataset, FeatureExtractor, Metric
-from benchsuite.errors import BenchsuiteError, NotApplicableError, ParameterError, PluginError
+from benchsuite.errors import BenchsuiteError, NotApplicableError, ParameterError, PluginError, reason_of
 from benchsuite.harness.identity import source_fingerprint
 from benchsuite.harness.recipe import Selection, parse_selections
 from benchsuite.harness.registry import Registry
 from benchsuite.kit.files import digest
 from benchsuite.parameters import convert, describe, is_list_type, parameters_of
 
-# Goes up when the way in which evaluation.py makes artefacts changes what metrics see.
-PROTOCOL = 2
+# Goes up when the way in which artefacts are made changes what metrics see.
+PROTOCOL = 3
 
+# The artefacts that go by the feature extractor which a metric selects.
+BY_EXTRACTOR = (
+    "real_features",
+    "test_features",
+    "generated_features",
+    "real_moments",
+    "generated_moments",
+    "generated_logits",
+    "extractor",
+)
 ARTEFACTS = (
     "real",
     "train",
@@ -30,12 +41,12 @@ ARTEFACTS = (
     "reconstructed_train",
     "codes",
     "codes_train",
-    "real_features",
-    "generated_features",
+    *BY_EXTRACTOR,
     "model",
     "spec",
     "truth",
     "generator",
+    "shared",
 )
 
 
@@ -105,28 +116,40 @@ def make(kind: str, name: str, params: Mapping[str, Any], registry: Registry) ->
         raise ParameterError(f"{name}: {error}") from None
 
 
-def extractor_of(text: str | None, dataset: type[Dataset], registry: Registry) -> FeatureExtractor:
-    """The feature extractor that a metric selects by ``text``, else the dataset's own."""
-    chosen = text or dataset.features
-    if chosen is None:
-        raise NotApplicableError(f"dataset '{dataset.name}' names no feature extractor; select one: [features=NAME]")
-    (selection,) = parse_selections(chosen)
+def extractor_of(text: str | None, dataset: Dataset, cache: Path, registry: Registry) -> FeatureExtractor:
+    """The feature extractor that is selected by ``text``, else the dataset's own.
+
+    Raises NotApplicableError where it is not made for this dataset, UsageError for what ``text`` may not be.
+    """
+    (selection,) = parse_selections(text or dataset.default_features(cache))
     extractor: FeatureExtractor = make("features", selection.name, dict(selection.params), registry)
-    return extractor
+    return extractor.for_dataset(dataset)
 
 
 @dataclass(frozen=True)
 class BoundMetric:
-    """A metric with its parameters, the artefacts it asks for, and the fingerprint of its protocol."""
+    """A metric with its parameters, the artefacts it asks for, and the protocol that its scores follow.
+
+    ``extractor`` is there where an artefact goes by one; ``problem`` says why it cannot be used.
+    """
 
     selection: str
     metric: Metric
     params: Mapping[str, Any]
     artefacts: Sequence[str]
-    fingerprint: str
+    protocol: Mapping[str, Any]
+    extractor: FeatureExtractor | None = None
+    problem: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the protocol."""
+        return digest(self.protocol, 8)
 
 
-def bind_metric(selection: Selection, dataset: type[Dataset], samples: int, registry: Registry) -> BoundMetric:
+def bind_metric(
+    selection: Selection, dataset: Dataset, cache: Path, samples: int, subset: int | None, registry: Registry
+) -> BoundMetric:
     """Raises UsageError and PluginError like ``bind``; PluginError for an artefact that does not exist."""
     metric: Metric = registry.get("metrics", selection.name)
     artefacts = _positional(metric)
@@ -137,15 +160,22 @@ def bind_metric(selection: Selection, dataset: type[Dataset], samples: int, regi
         "version": metric.version,
         "params": params,
         "protocol": PROTOCOL,
+        "subset": subset,
     }
     if any(a.startswith("generated") for a in artefacts):
         protocol["samples"] = samples
-    if any(a.endswith("_features") for a in artefacts):
+    extractor, problem = None, ""
+    if set(BY_EXTRACTOR) & set(artefacts):
         try:
-            protocol["features"] = extractor_of(params.get("features"), dataset, registry).fingerprint
-        except NotApplicableError:
-            protocol["features"] = None  # the row will be skipped with that reason
-    return BoundMetric(selection.unlabelled(), metric, params, artefacts, digest(protocol, 8))
+            extractor = extractor_of(params.get("features"), dataset, cache, registry)
+            protocol["features"] = extractor.fingerprint(cache)
+        except NotApplicableError as error:
+            protocol["features"], problem = None, str(error)  # the row will be skipped with that reason
+        except BenchsuiteError:
+            raise
+        except Exception as error:  # a plugin's code
+            raise PluginError(f"{metric.name}: its feature extractor failed: {reason_of(error)}") from error
+    return BoundMetric(selection.unlabelled(), metric, params, artefacts, protocol, extractor, problem)
 
 
 def _positional(metric: Metric) -> tuple[str, ...]:

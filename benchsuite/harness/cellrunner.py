@@ -39,6 +39,7 @@ class CellRunner:
     score_only: frozenset[str]  # keys of cells whose model is trained
     forced: frozenset[str]  # keys of cells to begin anew
     attempts: Mapping[str, int]  # how often each cell has failed before
+    rescore: bool = False  # also what is scored already
 
     def __call__(self, cell: Cell) -> Record:
         """Never raises what concerns this cell alone."""
@@ -55,7 +56,16 @@ class CellRunner:
         if cell.key in self.forced:
             shutil.rmtree(folder, ignore_errors=True)
         score_only = cell.key in self.score_only
-        job = Job(cell, self.run_folder, self.keep_model, self.shared_device, score_only, attempts, self.memory_limit)
+        job = Job(
+            cell,
+            self.run_folder,
+            self.keep_model,
+            self.shared_device,
+            score_only,
+            attempts,
+            self.memory_limit,
+            self.rescore,
+        )
         before = _time_of(folder / "record.json")
         began = time.perf_counter()
         for _ in range(2):  # a server that was killed is no fault of the cell's: once more, from its checkpoint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchsuite.contracts import Cell, Dataset, DataSpec, FeatureExtractor, MetricRow, Model, Status
+from benchsuite.contracts import Cell, Dataset, DataSpec, MetricRow, Model, Score, Status
 from benchsuite.errors import ContractError, DivergedError, NotApplicableError, PluginError, is_out_of_memory
-from benchsuite.harness.binding import BoundMetric, extractor_of
+from benchsuite.harness.binding import BY_EXTRACTOR, BoundMetric
+from benchsuite.harness.extraction import Extraction
 from benchsuite.harness.loading import load_split
-from benchsuite.harness.registry import Registry
-from benchsuite.kit.features import extract
 from benchsuite.kit.files import digest
+from benchsuite.kit.moments import Moments
 from benchsuite.kit.recovery import recover
 from benchsuite.kit.samples import Reconstructions, Samples, evenly_spaced
 from benchsuite.kit.scratch import collected
@@ -29,16 +29,8 @@ _BATCH = 256
 TRAIN_IMAGES = 256  # training images that are reconstructed, the same ones for every method
 _RESTARTS = 2
 _TOLERANCE = 1e-4  # how far outside [0, 1] rounding may take an image
-# Which artefact's length a row counts as its n, the first that the metric asks for.
-_COUNTED = (
-    "generated_features",
-    "generated",
-    "reconstructed_train",
-    "reconstructed",
-    "codes_train",
-    "codes",
-    "real",
-)
+# Which artefact's length a row counts as its n, the first that the metric asks for; samples go before all of them.
+_COUNTED = ("reconstructed_train", "reconstructed", "codes_train", "codes", "real")
 
 
 class Evaluation:
@@ -55,12 +47,11 @@ class Evaluation:
         cache: Path,
         cell: Cell,
         folder: Path,
-        registry: Registry,
         timings: Timings,
     ) -> None:
         self.model, self.method, self.spec, self.dataset, self.train = model, method, spec, dataset, train
         self._cache, self._cell, self._folder = cache, cell, folder
-        self._registry, self._timings = registry, timings
+        self._timings = timings
         self._made: dict[str, Any] = {}
         self.sources: dict[str, str] = {}
         self._makers: dict[str, Callable[[], Any]] = {
@@ -75,6 +66,7 @@ class Evaluation:
             "model": lambda: self.model,
             "spec": lambda: self.spec,
             "truth": lambda: self.dataset.truth(),
+            "shared": lambda: self._shared,
         }
 
     def score(self, bound: BoundMetric) -> list[MetricRow]:
@@ -85,11 +77,12 @@ class Evaluation:
             self._seed_globals(f"metric/{bound.selection}")
             with self._timings.phase(f"metric.{metric.name}"), torch.no_grad():
                 result = metric.compute(*arguments, **bound.params)
-            values = result if isinstance(result, Mapping) else {"": result}
+            score = result if isinstance(result, Score) else Score(result)
+            values = score.value if isinstance(score.value, Mapping) else {"": score.value}
             if not values:
                 return [unscored(bound, "error", "the metric returned an empty mapping")]
-            n = self._count(bound, arguments)
-            return [self._row(bound, key, float(value), n) for key, value in values.items()]
+            sizes = _sizes(dict(zip(bound.artefacts, arguments, strict=True)))
+            return [self._row(bound, key, float(value), score, sizes) for key, value in values.items()]
         except NotApplicableError as error:
             return [unscored(bound, "skipped", str(error))]
         except Exception as error:
@@ -103,23 +96,46 @@ class Evaluation:
             return generated[:n]
         return self._draw(n, self._generator("generated"))
 
-    def _row(self, bound: BoundMetric, key: str, value: float, n: int | None) -> MetricRow:
-        metric = bound.metric
-        name = f"{bound.selection}.{key}" if key else bound.selection
-        row = MetricRow(name, bound.selection, value, metric.unit, metric.direction, n, bound.fingerprint)
+    def _row(self, bound: BoundMetric, key: str, value: float, score: Score, sizes: Mapping[str, int]) -> MetricRow:
+        metric, name = bound.metric, f"{bound.selection}.{key}" if key else bound.selection
+        sampled = any(artefact.startswith("generated") for artefact in bound.artefacts)
+        n = self._cell.samples if sampled else next((sizes[name] for name in _COUNTED if name in sizes), None)
+        row = MetricRow(
+            name,
+            bound.selection,
+            value,
+            metric.unit,
+            metric.direction,
+            n,
+            bound.fingerprint,
+            reason=score.caution,
+            protocol={**bound.protocol, "seed": self._cell.seed, "n": sizes},
+            disqualifies=score.disqualifies,
+        )
         return row if value == value else replace(row, value=None, status="error", reason="the metric returned NaN")
-
-    def _count(self, bound: BoundMetric, arguments: list[Any]) -> int | None:
-        sized = dict(zip(bound.artefacts, arguments, strict=True))
-        return next((len(sized[name]) for name in _COUNTED if name in sized), None)
 
     def _artefact(self, name: str, bound: BoundMetric) -> Any:
         if name == "generator":
             return self._generator(f"metric/{bound.selection}")  # a fresh one, so that metrics stay independent
-        if not name.endswith("_features"):
+        if name not in BY_EXTRACTOR:
             return self._get(name)
-        extractor = extractor_of(bound.params.get("features"), type(self.dataset), self._registry)
-        return self._once(f"{name} {extractor.fingerprint}", lambda: self._features(name, extractor))
+        if bound.extractor is None:
+            raise NotApplicableError(bound.problem)
+        extraction = Extraction(
+            bound.extractor,
+            once=self._once,
+            samples=self._get,
+            copied=getattr(self.model, "copied_rows", None),
+            cell=self._cell,
+            cache=self._cache,
+            folder=self._folder,
+            device=self.train.device,
+            timings=self._timings,
+        )
+        return extraction.get(name)
+
+    def _shared(self, key: str, make: Callable[[], Any]) -> Any:
+        return self._once(f"shared {key}", make)
 
     def _get(self, name: str) -> Any:
         return self._once(name, self._makers[name])
@@ -167,21 +183,6 @@ class Evaluation:
 
     def _checked_draw(self, n: int, generator: torch.Generator) -> Tensor:
         return check_output(self.method, f"sample({n})", self.model.sample(n, generator), n, self.spec, self.dataset)
-
-    def _features(self, name: str, extractor: FeatureExtractor) -> Tensor:
-        samples: Samples = self._get("generated") if name == "generated_features" else self._reference()
-        with self._timings.phase(f"features.{name.removesuffix('_features')}", len(samples)):
-            device = self.train.device
-            return collected(extract(samples, extractor.load(device), device), len(samples), self._folder)
-
-    def _reference(self) -> Samples:
-        """What distances compare with: the training images, since test sets are often too small, less any copied."""
-        copied = getattr(self.model, "copied_rows", None)
-        if copied is None:
-            return self.train
-        others = torch.ones(len(self.train), dtype=torch.bool)
-        others[copied.cpu()] = False
-        return self.train.subset(others.nonzero().squeeze(1))
 
     def _train_subset(self) -> Tensor:
         return evenly_spaced(len(self.train), TRAIN_IMAGES)
@@ -269,7 +270,22 @@ def unscored(bound: BoundMetric, status: Status, reason: str) -> MetricRow:
     """The row of a metric that came to no number."""
     metric = bound.metric
     row = (bound.selection, bound.selection, None, metric.unit, metric.direction, None, bound.fingerprint)
-    return MetricRow(*row, status=status, reason=reason)
+    return MetricRow(*row, status=status, reason=reason, protocol=bound.protocol)
+
+
+def marked(rows: Iterable[MetricRow]) -> tuple[MetricRow, ...]:
+    """``rows`` of one cell, where one says that the model copies its training data, with that caution at every score
+    of its samples that is better one way than the other."""
+    rows = tuple(rows)
+    cautions = tuple(dict.fromkeys(row.reason for row in rows if row.disqualifies))
+    return tuple(_with_cautions(row, cautions) for row in rows)
+
+
+def _with_cautions(row: MetricRow, cautions: tuple[str, ...]) -> MetricRow:
+    if row.status != "ok" or row.direction == "none" or "samples" not in row.protocol:
+        return row
+    new = [caution for caution in cautions if caution not in row.reason]
+    return replace(row, reason="; ".join(text for text in (row.reason, *new) if text))
 
 
 def broken_metric(selection: str, error: PluginError) -> MetricRow:
@@ -298,6 +314,12 @@ def check_output(method: str, call: str, x: object, n: int, spec: DataSpec, data
     if low < -_TOLERANCE or high > 1 + _TOLERANCE:
         raise ContractError(f"{method}: {call} returned values from {low:.4g} to {high:.4g}; images are in [0, 1]")
     return torch.clamp(x, 0, 1)
+
+
+def _sizes(artefacts: Mapping[str, Any]) -> dict[str, int]:
+    """How many rows each of those that have rows has."""
+    sizes = {name: len(x) for name, x in artefacts.items() if isinstance(x, Tensor | Samples)}
+    return sizes | {name: x.count for name, x in artefacts.items() if isinstance(x, Moments)}
 
 
 def _chunks(n: int) -> Iterator[int]:

@@ -47,7 +47,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class AskedCell:
     """A cell of the recipe with its metrics; ``problem`` says why it cannot run, if it cannot."""
 
     cell: Cell
@@ -60,7 +60,7 @@ class Cells:
     """Every cell of a recipe, before it is known what of them is done."""
 
     recipe: Recipe
-    asked: tuple[_Asked, ...]
+    asked: tuple[AskedCell, ...]
 
     def plan(self, store: RunStore | None = None, *, force: bool = False) -> Plan:
         """The plan against what ``store`` holds already; ``force`` runs every cell from its beginning."""
@@ -82,7 +82,7 @@ def cells_of(recipe: Recipe, registry: Registry) -> Cells:
         for method in methods:
             for seed in recipe.seeds:
                 cell = _cell(recipe, method, dataset, seed, metrics)
-                asked.append(_Asked(cell, metrics, method.problem or dataset.problem))
+                asked.append(AskedCell(cell, metrics, method.problem or dataset.problem))
     _check_labels([one.cell for one in asked])
     return Cells(recipe, tuple(asked))
 
@@ -143,27 +143,30 @@ def _metrics(recipe: Recipe, dataset: Bound | _Broken, registry: Registry) -> li
     if selections is None:
         selections = tuple(Selection(name) for name in registry.names("metrics"))
         if isinstance(dataset, Bound):
-            selections = tuple(s for s in selections if _applies(s, type(dataset.instance), registry))
+            selections = tuple(s for s in selections if _applies(s, dataset.instance, recipe, registry))
     if isinstance(dataset, _Broken):
         return list(selections)
     bound: list[BoundMetric | Selection] = []
     for selection in selections:
         try:
-            bound.append(bind_metric(selection, type(dataset.instance), recipe.samples, registry))
+            bound.append(_bound(selection, dataset.instance, recipe, registry))
         except PluginError:
             bound.append(selection)
     return bound
 
 
-def _applies(selection: Selection, dataset: type[Dataset], registry: Registry) -> bool:
+def _bound(selection: Selection, dataset: Dataset, recipe: Recipe, registry: Registry) -> BoundMetric:
+    return bind_metric(selection, dataset, cache_folder(), recipe.samples, recipe.subset, registry)
+
+
+def _applies(selection: Selection, dataset: Dataset, recipe: Recipe, registry: Registry) -> bool:
     """Whether a metric is chosen unasked: where it wants to be, for data of this kind, that can tell what it asks."""
     try:
-        metric = registry.get("metrics", selection.name)
-        asked = bind_metric(selection, dataset, 0, registry).artefacts
+        asked = _bound(selection, dataset, recipe, registry)
     except PluginError:
         return True  # its row will say what is wrong
-    known = "truth" not in asked or dataset.truth is not Dataset.truth
-    return metric.default and known and metric.kind in (None, dataset.kind)
+    known = "truth" not in asked.artefacts or type(dataset).truth is not Dataset.truth
+    return asked.metric.default and known and asked.metric.kind in (None, dataset.kind)
 
 
 def _cell(
@@ -225,7 +228,7 @@ def _content(dataset: Bound | _Broken) -> str:
     return dataset.content if isinstance(dataset, Bound) else ""
 
 
-def _decide(asked: _Asked, store: RunStore | None, force: bool) -> PlannedCell:
+def _decide(asked: AskedCell, store: RunStore | None, force: bool) -> PlannedCell:
     cell = asked.cell
     if asked.problem:
         return PlannedCell(cell, "broken", asked.problem)
@@ -243,7 +246,7 @@ def _decide(asked: _Asked, store: RunStore | None, force: bool) -> PlannedCell:
                 seen_by(record, cell),
             )
         return PlannedCell(cell, "retry", f"ended as {record.status}, attempt {record.attempts + 1}", record)
-    missing = [str(m) for m in _unscored(asked.metrics, record)] if record.status == "ok" else []
+    missing = [*unscored_metrics(asked.metrics, record)] if record.status == "ok" else []
     if missing:
         model = store is not None and (store.cell_folder(cell.key) / "model.pt").exists()
         scores = ", ".join(missing)
@@ -280,7 +283,8 @@ def _plain(value: Any) -> Any:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in value.items()} if isinstance(value, dict) else value
 
 
-def _unscored(metrics: list[BoundMetric | Selection], record: Record) -> Iterator[str]:
+def unscored_metrics(metrics: list[BoundMetric | Selection], record: Record) -> Iterator[str]:
+    """The selections of ``metrics`` that ``record`` has no score of under their protocols."""
     done = {(row.selection, row.fingerprint) for row in record.metrics if row.status in ("ok", "skipped")}
     broken = {row.selection for row in record.metrics if row.status == "error"}
     for metric in metrics:

@@ -72,7 +72,8 @@ class Registry:
         broken = [p for p in self.plugins if p.problem and p.name == name]
         if problem or broken:
             raise PluginError(problem or f"{broken[0]} is broken: {broken[0].problem}")
-        error = unknown_name(kind.removesuffix("s"), name, self._names[kind])
+        noun = "feature extractor" if kind == "features" else kind.removesuffix("s")
+        error = unknown_name(noun, name, self._names[kind])
         others = [p for p in self.plugins if p.problem]
         if others:
             error = UnknownNameError(f"{error}\nbroken plugins, see 'benchsuite plugins list': {_list(others)}")

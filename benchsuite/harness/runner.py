@@ -28,7 +28,7 @@ from benchsuite.errors import (
 )
 from benchsuite.harness.binding import bind_metric, make
 from benchsuite.harness.environment import cache_folder, environment_key
-from benchsuite.harness.evaluation import Evaluation, broken_metric, check_output
+from benchsuite.harness.evaluation import Evaluation, broken_metric, check_output, marked
 from benchsuite.harness.loading import load_split
 from benchsuite.harness.pictures import write_sheet
 from benchsuite.harness.recipe import parse_selections
@@ -46,7 +46,10 @@ _BUSY_SHARE = 0.8  # of one processor, below which a cell had to wait for others
 
 @dataclass(frozen=True)
 class Job:
-    """What a cell's process is told. ``score_only`` scores a finished model again without training it."""
+    """What a cell's process is told.
+
+    ``score_only`` scores a finished model again without training it; ``rescore`` also what stands already.
+    """
 
     cell: Cell
     run_folder: str
@@ -55,6 +58,7 @@ class Job:
     score_only: bool
     attempts: int
     memory_limit: int | None
+    rescore: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As JSON, for the pipe."""
@@ -129,18 +133,21 @@ class _Work:
         self._set_up()
         method, dataset, train, spec, model = self._build()
         path = self.folder / "model.pt"
+        if not path.exists():
+            raise BenchsuiteError("no model was kept to score; run it again, without --keep none")
         try:
             model.load_state_dict(torch.load(path, map_location=self.device, weights_only=True))
         except Exception:
             path.unlink(missing_ok=True)  # damaged: the next plan trains the cell again
             raise
-        record = self._evaluate(method, dataset, train, spec, model, previous.metrics)
+        known = () if self.job.rescore else previous.metrics
+        record = self._evaluate(method, dataset, train, spec, model, known)
         others = [row for row in previous.metrics if row.selection not in self.cell.metrics]
         selections = dict.fromkeys((*self.cell.metrics, *(row.selection for row in others)))
         return replace(  # what training was stays as it was: device, environment, attempts, notes
             previous,
             cell=replace(self.cell, metrics=tuple(selections)),
-            metrics=(*record.metrics, *others),
+            metrics=marked((*record.metrics, *others)),
             phases=_merged(previous.phases, record.phases),
             reconstruction=record.reconstruction or previous.reconstruction,
         )
@@ -209,7 +216,6 @@ class _Work:
             cache=cache_folder(),
             cell=self.cell,
             folder=self.folder,
-            registry=self.registry,
             timings=self.timings,
         )
         rows: list[MetricRow] = []
@@ -224,7 +230,7 @@ class _Work:
         in_parameters = isinstance(codes, torch.nn.Parameter)
         return replace(
             record,
-            metrics=tuple(rows),
+            metrics=marked(rows),
             parameters=parameter_count(model) - (codes.numel() if in_parameters and codes is not None else 0),
             codes=None if codes is None else codes.numel(),
             reconstruction=", ".join(f"{split} by {source}" for split, source in sorted(evaluation.sources.items())),
@@ -233,7 +239,8 @@ class _Work:
     def _score(self, evaluation: Evaluation, text: str, known: tuple[MetricRow, ...]) -> list[MetricRow]:
         (selection,) = parse_selections(text)
         try:
-            bound = bind_metric(selection, type(evaluation.dataset), self.cell.samples, self.registry)
+            cell, cache = self.cell, cache_folder()
+            bound = bind_metric(selection, evaluation.dataset, cache, cell.samples, cell.subset, self.registry)
         except PluginError as error:
             return [broken_metric(text, error)]
         stands = [r for r in known if (r.selection, r.fingerprint) == (bound.selection, bound.fingerprint)]

@@ -29,16 +29,25 @@ Report = Callable[[str, int, int | None], None]
 
 @dataclass(frozen=True)
 class Source:
-    """A file that a dataset is made from.
+    """A file that a dataset is made from, or the weights of a feature extractor.
 
-    Its ``name`` in the folder of sources, the ``urls`` that it can be had from, in the order to try them, its MD5 in
-    hexadecimal as its publishers give it, and the ``page`` where a person fetches it by hand, else the first url.
+    Its ``name`` in the folder of sources, the ``urls`` that it can be had from, in the order to try them, its MD5 or
+    SHA-256 in hexadecimal as its publishers give it, and the ``page`` where a person fetches it by hand, else the first
+    url. Where both checksums are given the SHA-256 is checked, since files can be forged to an MD5.
     """
 
     name: str
     urls: tuple[str, ...]
     md5: str | None = None
     page: str = ""
+    sha256: str | None = None
+
+    @property
+    def checksum(self) -> tuple[str, str] | None:
+        """(what it is called, its value in lower case) of the checksum that is checked; None where none is known."""
+        if self.sha256 is not None:
+            return "SHA-256", self.sha256.lower()
+        return None if self.md5 is None else ("MD5", self.md5.lower())
 
 
 class _UrlError(Exception):
@@ -106,7 +115,7 @@ def _transfer(url: str, source: Source, part: Path, report: Report) -> bool:
     with _ask(url, have) as answer:
         span = _SPAN.match(answer.headers.get("Content-Range", ""))
         start, total = (number and int(number) for number in span.groups()) if span else (None, None)
-        if have and answer.status == 416 and (total == have or (total is None and source.md5)):
+        if have and answer.status == 416 and (total == have or (total is None and source.checksum)):
             return True  # nothing is missing, as the server says or the checksum will
         misfit = answer.status == 416 or (answer.status == 206 and start != have)
         if have and misfit:
@@ -170,16 +179,18 @@ def _reason(error: Exception) -> str:
 
 
 def _damage(source: Source, path: Path, report: Report) -> str | None:
-    """What is wrong with a file's MD5; None where it is right or nobody knows it."""
-    if source.md5 is None:
+    """What is wrong with a file's checksum; None where it is right or nobody knows it."""
+    if source.checksum is None:
         return None
-    digest, done, total = hashlib.md5(usedforsecurity=False), 0, path.stat().st_size
+    kind, expected = source.checksum
+    digest = hashlib.new("sha256") if kind == "SHA-256" else hashlib.md5(usedforsecurity=False)
+    done, total = 0, path.stat().st_size
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
             done += len(chunk)
             report(f"verifying {source.name}", done, total)
-    return None if digest.hexdigest() == source.md5.lower() else f"its MD5 is {digest.hexdigest()}, not {source.md5}"
+    return None if digest.hexdigest() == expected else f"its {kind} is {digest.hexdigest()}, not {expected}"
 
 
 def _paced(report: Report) -> Report:
@@ -209,7 +220,7 @@ def _by_hand(source: Source, path: Path, damage: str, failures: list[str]) -> st
     lines += [f"  {failure}" for failure in failures]
     if path.exists():
         lines += [f"the file that is there is damaged: {damage}"]
-    checksum, origin = f" (MD5 {source.md5})" if source.md5 else "", f" from {page}" if page else ""
+    checksum, origin = f" ({' '.join(source.checksum)})" if source.checksum else "", f" from {page}" if page else ""
     lines += [f"fetch {source.name}{checksum}{origin} and put it at {path.absolute()}, then run the same command again"]
     return "\n".join(lines)
 

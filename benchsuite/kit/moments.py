@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,21 +13,31 @@ from benchsuite.kit.samples import Samples
 
 _BLOCK = 1024  # rows, of which wide samples have fewer in a block
 _BLOCK_NUMBERS = 2**22  # the most numbers in a block of rows: 32 MiB in float64
+_COLUMNS = 512  # of the scatter, that are summed at once
 _DENSE = 4096  # the largest side of a matrix that is decomposed whole
 _CONVERGED = 1e-9  # relative change of every variance, from one power iteration to the next
 _ITERATIONS = 100
 
 
 class Moments:
-    """Count, mean and scatter of vectors that arrive in blocks, in float64; memory does not grow with their number.
+    """Count, mean and covariance of vectors that arrive in blocks, in float64; memory does not grow with their number.
+
+    Rows wait in a buffer of max(1024, dim / 2) and enter a dim x dim scatter when it is full or asked for. Hence the
+    result is the same to the last bit however the rows were divided among calls, and few rows never cost that matrix.
+    Memory is at most the matrix and the buffer. On MPS, which has no float64, the moments are on the CPU.
 
     Source: Chan, Golub, LeVeque, Updating Formulae and a Pairwise Algorithm (1979), eq. 2.1.
     """
 
     def __init__(self, dim: int, device: torch.device | None = None) -> None:
-        self.count = 0
-        self.mean = torch.zeros(dim, dtype=torch.float64, device=device)
-        self._scatter = torch.zeros(dim, dim, dtype=torch.float64, device=device)
+        if device is not None and device.type == "mps":
+            device = torch.device("cpu")
+        self.dim = dim
+        self._entered = 0  # rows in the scatter, and their mean
+        self._mean = torch.zeros(dim, dtype=torch.float64, device=device)
+        self._scatter: Tensor | None = None
+        self._buffer = torch.empty(max(_BLOCK, dim // 2), dim, dtype=torch.float64, device=device)
+        self._held = 0  # rows of the buffer that are in use
 
     @classmethod
     def of(cls, blocks: Iterable[Tensor]) -> Moments:
@@ -40,25 +50,106 @@ class Moments:
             raise ValueError("moments need at least one block of rows")
         return moments
 
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor], device: torch.device | None = None) -> Moments:
+        """The moments whose ``state()`` this is, on ``device``. Raises ValueError for one that is not whole."""
+        if "rows" in state and state["rows"].ndim == 2:
+            moments = cls(state["rows"].shape[1], device)
+            moments.update(state["rows"])
+            return moments
+        shapes = {name: tuple(value.shape) for name, value in state.items()}
+        dim = state["mean"].numel() if "mean" in state else 0
+        if shapes != {"count": (), "mean": (dim,), "scatter": (dim, dim)}:
+            raise ValueError(f"this is no state of moments: {shapes}")
+        moments = cls(dim, device)
+        moments._entered = int(state["count"])
+        moments._mean.copy_(state["mean"])
+        moments._scatter = torch.empty(dim, dim, dtype=torch.float64, device=moments.device).copy_(state["scatter"])
+        return moments
+
+    def state(self) -> dict[str, Tensor]:
+        """What ``from_state`` makes the same moments of, contiguous, as safetensors files need it.
+
+        ``rows`` (n, dim) while these are few, at most dim / 2; else ``count`` (), ``mean`` (dim,) and ``scatter``
+        (dim, dim), of which the lower triangle counts.
+        """
+        if self._few:
+            return {"rows": self._waiting.clone()}
+        return {"count": torch.tensor(self.count), "mean": self.mean.clone(), "scatter": self._entered_scatter().clone()}
+
     def update(self, rows: Tensor) -> None:
-        """Take in ``rows``, (n, dim)."""
-        for block in torch.split(rows, _BLOCK) if len(rows) else ():
-            block = block.to(torch.float64)
-            n, block_mean = len(block), block.mean(0)
-            centred = block - block_mean
-            shift = block_mean - self.mean
-            total = self.count + n
-            self._scatter.addmm_(centred.T, centred)
-            self._scatter.addr_(shift, shift, alpha=self.count * n / total)
-            self.mean += shift * (n / total)
-            self.count = total
+        """Take in ``rows``, (n, dim). Raises ValueError for rows of another length."""
+        if rows.shape[1:] != (self.dim,):
+            raise ValueError(f"rows of {self.dim} numbers expected; got shape {tuple(rows.shape)}")
+        while len(rows):
+            if self._held == len(self._buffer):
+                self._entered_scatter()
+            taken, rows = rows.tensor_split([len(self._buffer) - self._held])
+            self._buffer[self._held : self._held + len(taken)].copy_(taken)
+            self._held += len(taken)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the moments are kept."""
+        return self._mean.device
+
+    @property
+    def count(self) -> int:
+        """How many rows were taken in."""
+        return self._entered + self._held
+
+    @property
+    def rank_bound(self) -> int:
+        """The most that the covariance's rank can be: min(count - 1, dim)."""
+        return max(0, min(self.count - 1, self.dim))
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean of the rows, (dim,); zeros where there are none."""
+        if not self._held:
+            return self._mean
+        return self._mean + (self._waiting.mean(0) - self._mean) * (self._held / self.count)
 
     @property
     def covariance(self) -> Tensor:
         """The unbiased covariance, (dim, dim), divided by n - 1. Raises ValueError for fewer than two rows."""
+        if (rows := self.few_rows) is not None:
+            return rows.T @ rows
+        covariance = self._entered_scatter().tril()
+        covariance += covariance.tril(-1).T
+        return covariance.div_(self.count - 1)
+
+    @property
+    def few_rows(self) -> Tensor | None:
+        """While there are at most dim / 2 rows: F, (n, dim), of which F^T F is the covariance; else None.
+
+        Raises ValueError for fewer than two rows.
+        """
         if self.count < 2:
             raise ValueError(f"a covariance needs at least two rows; got {self.count}")
-        return self._scatter / (self.count - 1)
+        return (self._waiting - self.mean).div_(math.sqrt(self.count - 1)) if self._few else None
+
+    @property
+    def _few(self) -> bool:
+        return self.count <= self.dim // 2
+
+    @property
+    def _waiting(self) -> Tensor:
+        return self._buffer[: self._held]
+
+    def _entered_scatter(self) -> Tensor:
+        """The lower triangle of the scatter, which the rows that waited have entered."""
+        if self._scatter is None:
+            self._scatter = torch.zeros(self.dim, self.dim, dtype=torch.float64, device=self.device)
+        if self._held:
+            mean, rows, shift = self.mean, self._waiting, self._waiting.mean(0) - self._mean
+            rows -= rows.mean(0)
+            for start in range(0, self.dim, _COLUMNS):  # what is above the diagonal would be the same once more
+                columns = rows[:, start : start + _COLUMNS]
+                self._scatter[start:, start : start + _COLUMNS].addmm_(rows[:, start:].T, columns)
+            self._scatter.addr_(shift, shift, alpha=self._entered * self._held / self.count)
+            self._mean, self._entered, self._held = mean, self.count, 0
+        return self._scatter
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,13 @@ class PreparedDataset(Dataset):
         train, test = held_out_rows(len(manifest))
         return samples.subset(train if split == "train" else test)
 
+    def default_features(self, cache: Path) -> str:
+        """``classifier`` where the images have classes to tell apart, or attributes; else ``random_conv``."""
+        manifest = read_manifest(self.store_folder(cache))
+        if manifest is None or not manifest.labelled or len(manifest.label_names) == 1:
+            return "random_conv"
+        return "classifier"
+
     def content(self, cache: Path) -> str:
         """The fingerprint of the store, with the split."""
         manifest = self._manifest(cache)

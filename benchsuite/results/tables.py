@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from benchsuite.results.statistics import Summary, summarise
 
 _ARROWS = {"max": " ↑", "min": " ↓", "none": ""}
 NO_VALUE = "–"
+CAUTION = " †"
 _SHOWN_PHASES = ("fit", "sample", "encode", "recover", "features", "metric")
 
 
@@ -30,6 +32,8 @@ def make_report(store: RunStore, records: Sequence[Record]) -> Report:
         comparison=comparison(results),
         timing=timing(timings),
         failures=pd.concat([failures(results), _missing(store, records)], ignore_index=True),
+        cautions=cautions(results),
+        protocols=protocols(records),
         provenance=_provenance(store, records),
     )
 
@@ -74,7 +78,9 @@ def _cell(rows: pd.DataFrame) -> str:
     if not values:
         statuses = [s for s in dict.fromkeys(rows["status"]) if s != "skipped"]
         return ", ".join(statuses) or NO_VALUE
-    text = format_summary(summarise(values))
+    text = format_summary(summarise(values)) + (
+        CAUTION if (rows["value"].notna() & rows["reason"].ne("")).any() else ""
+    )
     return text if len(values) == len(rows) else f"{text} ({len(values)} of {len(rows)})"
 
 
@@ -136,6 +142,41 @@ def failures(results: pd.DataFrame) -> pd.DataFrame:
         for key, group in missing.groupby(keys, sort=False)
     ]
     return pd.DataFrame(rows, columns=["method", "dataset", "seeds", "metrics", "status", "reason"])
+
+
+def cautions(results: pd.DataFrame) -> pd.DataFrame:
+    """What has to be known of the numbers that ``comparison`` marks; rows that differ by metric or seed are joined."""
+    marked = results[results["value"].notna() & results["reason"].ne("")]
+    rows = [
+        {"method": method, "dataset": dataset, "metrics": _joined(group["metric"]), "caution": text}
+        for (method, dataset, text), group in marked.groupby(["method", "dataset", "reason"], sort=False)
+    ]
+    return pd.DataFrame(rows, columns=["method", "dataset", "metrics", "caution"])
+
+
+def protocols(records: Sequence[Record]) -> pd.DataFrame:
+    """How each metric was computed: a row for each that differs in anything, but for the seed."""
+    rows: dict[str, dict[str, str]] = {}
+    for record in records:
+        for row in record.metrics:
+            if row.status != "ok" or not row.protocol:
+                continue
+            said = {name: value for name, value in row.protocol.items() if name not in ("metric", "protocol", "seed")}
+            entry = {"metric": row.selection, "dataset": record.cell.dataset, "fingerprint": row.fingerprint}
+            entry |= {"protocol": _said(said)}
+            rows.setdefault(json.dumps(entry), entry)
+    return pd.DataFrame(list(rows.values()), columns=["metric", "dataset", "fingerprint", "protocol"])
+
+
+def _said(protocol: Mapping[str, Any]) -> str:
+    """``protocol`` on one line, without what is not there: ``version 2, samples 4000, n real_moments 1740``."""
+    words = []
+    for name, value in protocol.items():
+        if isinstance(value, Mapping):
+            words += [f"{name} {key} {v}" for key, v in value.items() if v is not None]
+        elif value is not None:
+            words.append(f"{name} {value}")
+    return ", ".join(words)
 
 
 def _missing(store: RunStore, records: Sequence[Record]) -> pd.DataFrame:

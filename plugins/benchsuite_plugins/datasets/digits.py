@@ -29,7 +29,10 @@ class Digits(Dataset):
 
     name = "digits"
     latent_dim = 8  # the images come from 64 pixels
-    features = "classifier"
+
+    def default_features(self, cache: Path) -> str:
+        """The classifier of digits, which ships with the package."""
+        return "classifier"
 
     def load(self, split: Split, cache: Path) -> Samples:
         """From scikit-learn's own file; reading it directly saves the second that importing scikit-learn takes."""

@@ -1,44 +1,83 @@
-"""``fd``: the Frechet distance between Gaussians fitted to features of training images and of samples.
+"""``fd``, ``fid`` and ``fd_inf``: Frechet distances between Gaussians fitted to features of training data and of samples.
 
-Source: Heusel et al., GANs Trained by a Two Time-Scale Update Rule (2017), eq. 6; Dowson and Landau (1982). It is
-called FID only on Inception features; on any other extractor its values compare only with those of the same extractor.
-The reference is the training images, since test sets are often too small: the distance falls with their number.
+Source: Heusel et al., GANs Trained by a Two Time-Scale Update Rule (2017), eq. 6; Chong and Forsyth, Effectively
+Unbiased FID and Inception Score and Where to Find Them (2020). The distance is called FID on Inception features only; on
+any others its values compare only with those of the same extractor. The reference is the training data, since test sets
+are often too small: the distance falls with their number.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from benchsuite import Metric, NotApplicableError, hookimpl
+from benchsuite import Metric, NotApplicableError, ParameterError, Score, hookimpl
+from benchsuite.kit.frechet import fd_infinity, frechet_distance
 from benchsuite.kit.moments import Moments
 
+_MOST_FEATURES = 4096  # a covariance of these is 128 MiB, and a distance needs several matrices of its size
 
-def frechet_distance(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> float:
-    """|mean_a - mean_b|^2 + tr(cov_a + cov_b - 2 (cov_a cov_b)^1/2), at least 0.
 
-    Means are (D,) and covariances (D, D), in float64. Computed without a matrix square root: with cov_a = L L^T, the
-    trace of the root is the sum of the square roots of the eigenvalues of L^T cov_b L. L comes from an eigenvalue
-    decomposition, so that singular covariances need no correction.
+def fd(real_moments: Moments, generated_moments: Moments, *, features: str | None = None) -> Score:
+    """Frechet distance on the features of ``features``, by default the extractor that the dataset names.
+
+    Cautions where the number of samples or of training rows bounds the rank of a covariance below its size. Raises
+    NotApplicableError for fewer than two of either and for more than 4096 features.
     """
-    values, vectors = torch.linalg.eigh(cov_a)
-    factor = vectors * values.clamp_min(0).sqrt()
-    overlap = torch.linalg.eigvalsh(factor.T @ cov_b @ factor).clamp_min(0).sqrt().sum()
-    distance = (mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * overlap
-    return float(distance.clamp_min(0))  # unlike max(0.0, ...), keeps NaN
+    for moments in (real_moments, generated_moments):
+        _check(moments.count, moments.dim)
+    cautions = [
+        _caution(real_moments, "training rows", ""),
+        _caution(generated_moments, "samples", "; more samples: --samples"),
+    ]
+    return Score(frechet_distance(real_moments, generated_moments), ". ".join(filter(None, cautions)))
 
 
-def fd(real_features: Tensor, generated_features: Tensor, *, features: str | None = None) -> float:
-    """Frechet distance on the features of ``features``, by default the extractor that the dataset names."""
-    if min(len(real_features), len(generated_features)) < 2:
-        raise NotApplicableError("a Frechet distance needs at least two images on each side")
-    real, generated = Moments.of([real_features]), Moments.of([generated_features])
-    return frechet_distance(real.mean, real.covariance, generated.mean, generated.covariance)
+def fid(real_moments: Moments, generated_moments: Moments, *, features: str = "inception") -> Score:
+    """``fd`` on features of ``inception``, in any of its variants. Raises ParameterError for another extractor."""
+    if not re.fullmatch(r"inception(\[.*\])?", features):
+        raise ParameterError(f"fid is for Inception features, not '{features}'; select fd for others")
+    return fd(real_moments, generated_moments, features=features)
+
+
+def fd_inf(
+    real_moments: Moments, generated_features: Tensor, generator: Generator, *, features: str | None = None
+) -> Score:
+    """What ``fd`` tends to as the samples grow in number: extrapolated from 15 subsets, so it is not biased upwards.
+
+    Below 0 by chance where the distance is about 0. Raises NotApplicableError for fewer than four samples for each
+    feature, besides where ``fd`` does.
+    """
+    for count, dim in ((real_moments.count, real_moments.dim), tuple(generated_features.shape)):
+        _check(count, dim)
+    distance = fd_infinity(real_moments, generated_features, generator)
+    return Score(distance, _caution(real_moments, "training rows", ""))
+
+
+def _check(count: int, dim: int) -> None:
+    if dim > _MOST_FEATURES:
+        raise NotApplicableError(
+            f"covariances of {dim} features take {8 * dim**2 / 2**30:.1f} GiB each; a Frechet distance is for at most "
+            f"{_MOST_FEATURES}: select other features"
+        )
+    if count < 2:
+        raise NotApplicableError("a Frechet distance needs at least two rows on each side")
+
+
+def _caution(moments: Moments, rows: str, remedy: str) -> str:
+    if moments.rank_bound == moments.dim:
+        return ""
+    rank = f"rank at most {moments.rank_bound} of {moments.dim} dimensions"
+    return f"the covariance of {moments.count} {rows} has {rank}, which biases the distance upwards{remedy}"
 
 
 @hookimpl
 def benchsuite_metrics() -> Sequence[Metric]:
-    """Provides ``fd``."""
-    return [Metric("fd", fd, higher_is_better=False, kind="image")]
+    """Provides ``fd``, ``fid`` and ``fd_inf``."""
+    return [
+        Metric("fd", fd, higher_is_better=False, version=2),
+        Metric("fid", fid, higher_is_better=False, default=False),
+        Metric("fd_inf", fd_inf, higher_is_better=False, default=False),
+    ]

@@ -29,6 +29,8 @@ class Markdown(Reporter):
 def _sections(report: Report) -> list[str]:
     sections = _tables("Comparison", report.comparison)
     sections += ["Mean over seeds ± half width of the 95% t interval, from three seeds up."]
+    if not report.cautions.empty:
+        sections += ["† To be known of these numbers:", frame_table(report.cautions)]
     sections += _tables("Timing", report.timing)
     if not report.failures.empty:
         sections += ["## Without a number", frame_table(report.failures)]
@@ -43,7 +45,7 @@ def _sections(report: Report) -> list[str]:
     ]
     lines += [f"- codes of {clean(name)}: {text}" for name, text in provenance.get("reconstruction", {}).items()]
     lines += [f"- {clean(note)}" for note in provenance.get("notes", [])]
-    return [*sections, "## Provenance", "\n".join(lines)]
+    return [*sections, "## Protocols", frame_table(report.protocols), "## Provenance", "\n".join(lines)]
 
 
 def _tables(title: str, tables: Mapping[str, pd.DataFrame]) -> list[str]:

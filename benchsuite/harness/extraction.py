@@ -1,0 +1,123 @@
+"""What one feature extractor makes of a cell's samples: features, moments and logits, each made at most once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from benchsuite.contracts import Cell, FeatureExtractor
+from benchsuite.errors import NotApplicableError
+from benchsuite.harness.environment import environment_key
+from benchsuite.harness.identity import source_fingerprint
+from benchsuite.harness.keeping import kept_features, kept_moments
+from benchsuite.kit.features import extract
+from benchsuite.kit.files import digest
+from benchsuite.kit.moments import Moments
+from benchsuite.kit.samples import Samples
+from benchsuite.kit.scratch import collected
+from benchsuite.kit.timing import Timings
+
+_BLOCK = 1024  # rows of features that are worked on at once
+
+
+class Once(Protocol):
+    """What an artefact's maker returned the first time it was called under this key."""
+
+    def __call__(self, key: str, make: Callable[[], Any]) -> Any: ...
+
+
+class Extraction:
+    """The artefacts of ``extractor``; ``once`` keeps each of them, ``samples`` gives those of a cell by name.
+
+    Distances compare with the training images, since test sets are often too small, less the rows that the model
+    ``copied``. The features of the others are kept in ``cache`` for later cells.
+    """
+
+    def __init__(
+        self,
+        extractor: FeatureExtractor,
+        *,
+        once: Once,
+        samples: Callable[[str], Samples],
+        copied: Tensor | None,
+        cell: Cell,
+        cache: Path,
+        folder: Path,
+        device: torch.device,
+        timings: Timings,
+    ) -> None:
+        self._extractor, self._once, self._samples, self._copied = extractor, once, samples, copied
+        self._cell, self._cache, self._folder, self._device, self._timings = cell, cache, folder, device, timings
+        self._fingerprint = extractor.fingerprint(cache)
+        self._makers: dict[str, Callable[[], Any]] = {
+            "real_features": self._real_features,
+            "test_features": lambda: self._features("real", "test"),
+            "generated_features": lambda: self._features("generated", "generated"),
+            "real_moments": self._real_moments,
+            "generated_moments": lambda: self._moments(self.get("generated_features")),
+            "generated_logits": self._generated_logits,
+            "extractor": lambda: extractor.load(cache, device),
+            "every_real_feature": self._every_real_feature,
+        }
+
+    def get(self, name: str) -> Any:
+        """One artefact. Raises NotApplicableError where the extractor cannot make it."""
+        return self._once(f"{name} {self._fingerprint}", self._makers[name])
+
+    def _extracted(self, of: str, phase: str) -> Iterator[Tensor]:
+        samples, features = self._samples(of), self.get("extractor")
+        with self._timings.phase(f"features.{phase}", len(samples)):
+            yield from extract(samples, features, self._device)
+
+    def _features(self, of: str, phase: str) -> Tensor:
+        return collected(self._extracted(of, phase), len(self._samples(of)), self._folder)
+
+    def _every_real_feature(self) -> Tensor:
+        """Those of all training samples. A cache that cannot be written, or is full, costs time and nothing else."""
+        rows = len(self._samples("train"))
+        if not self._extractor.kept:
+            return self._features("train", "real")
+        about = {"features": self._fingerprint, "dataset": self._cell.dataset}
+        try:
+            found = kept_features(self._kept_in(), about, rows, lambda: self._extracted("train", "real"))
+        except OSError:
+            return self._features("train", "real")
+        return found.to(self._device)
+
+    def _real_features(self) -> Tensor:
+        every: Tensor = self.get("every_real_feature")
+        if self._copied is None:
+            return every
+        others = torch.ones(len(every), dtype=torch.bool)
+        others[self._copied.cpu()] = False
+        rows = others.nonzero().squeeze(1).to(every.device)
+        return collected((every[part] for part in torch.split(rows, _BLOCK)), len(rows), self._folder)
+
+    def _real_moments(self) -> Moments:
+        if self._copied is not None or not self._extractor.kept:
+            return self._moments(self.get("real_features"))
+        return kept_moments(self._kept_in(), self._device, lambda: self._moments(self.get("real_features")))
+
+    def _moments(self, features: Tensor) -> Moments:
+        with self._timings.phase("moments", len(features)):
+            return Moments.of(torch.split(features, _BLOCK))
+
+    def _generated_logits(self) -> Tensor:
+        features, logits = self.get("generated_features"), getattr(self.get("extractor"), "logits", None)
+        if logits is None:
+            raise NotApplicableError(f"the extractor '{self._extractor.name}' tells no classes apart")
+        return collected((logits(part) for part in torch.split(features, _BLOCK)), len(features))
+
+    def _kept_in(self) -> Path:
+        """Where the features of the training data are kept: by all that could change a bit of them."""
+        cell = self._cell
+        key = {
+            "features": [self._fingerprint, source_fingerprint(type(self._extractor).__module__)],
+            "data": [cell.dataset_fingerprint, cell.content, cell.subset],
+            "environment": [environment_key(self._device), cell.threads],
+        }
+        return self._cache / "features" / "kept" / digest(key)

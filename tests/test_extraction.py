@@ -1,0 +1,264 @@
+"""One pass over the images feeds every metric, and what training images came to is kept between cells."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_tables import cell
+from torch import Tensor
+
+from benchsuite import Dataset, FeatureExtractor, NotApplicableError, Samples
+from benchsuite.harness.binding import BY_EXTRACTOR
+from benchsuite.harness.extraction import Extraction
+from benchsuite.harness.keeping import kept_features, kept_moments
+from benchsuite.harness.plan import cells_of
+from benchsuite.harness.recipe import recipe_from
+from benchsuite.harness.registry import load_registry
+from benchsuite.kit.moments import Moments
+from benchsuite.kit.timing import Timings
+
+CPU = torch.device("cpu")
+PASSES: Counter[int] = Counter()  # rows that were extracted, by how many samples they belong to
+ROWS = {"train": 50, "real": 9, "generated": 20}
+
+
+@dataclass(frozen=True)
+class Flat(FeatureExtractor):
+    """The pixels times a factor, counted."""
+
+    name = "flat"
+    factor: float = 1.0
+
+    def fingerprint(self, cache: Path) -> str:
+        return f"flat-{self.factor}"
+
+    def load(self, cache: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
+        def features(x: Tensor) -> Tensor:
+            PASSES["rows"] += len(x)
+            return self.factor * x.flatten(1)
+
+        return features
+
+
+class Unkept(Flat):
+    """The same, not kept."""
+
+    kept = False
+
+
+def samples(name: str) -> Samples:
+    generator = torch.Generator().manual_seed(ROWS[name])
+    return Samples(torch.rand(ROWS[name], 1, 2, 3, generator=generator))
+
+
+def extraction(folder: Path, extractor: FeatureExtractor | None = None, **changes: Any) -> Extraction:
+    """Of a cell that begins now: nothing is known but what the cache has."""
+    known: dict[str, Any] = {}
+
+    def once(key: str, make: Callable[[], Any]) -> Any:
+        if key not in known:
+            known[key] = make()
+        return known[key]
+
+    copied = changes.pop("copied", None)
+    return Extraction(
+        extractor or Flat(),
+        once=once,
+        samples=samples,
+        copied=copied,
+        cell=replace(cell(), **changes),
+        cache=folder / "cache",
+        folder=folder,
+        device=CPU,
+        timings=Timings(CPU),
+    )
+
+
+@pytest.fixture(autouse=True)
+def _nothing_counted() -> None:
+    PASSES.clear()
+
+
+def test_one_pass_feeds_every_metric(tmp_path: Path) -> None:
+    made = extraction(tmp_path)
+    for name in ("real_features", "real_moments", "generated_features", "generated_moments", "test_features") * 2:
+        made.get(name)
+    assert PASSES["rows"] == sum(ROWS.values())
+
+
+def test_another_cell_extracts_its_own_samples_only(tmp_path: Path) -> None:
+    first, second = extraction(tmp_path), extraction(tmp_path, seed=1)
+    expected = first.get("real_features").clone(), first.get("real_moments").covariance
+    first.get("generated_features")
+    PASSES.clear()
+    assert torch.equal(second.get("real_features"), expected[0])
+    assert torch.equal(second.get("real_moments").covariance, expected[1])
+    second.get("generated_features")
+    assert PASSES["rows"] == ROWS["generated"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"extractor": Flat(2.0)},
+        {"dataset_fingerprint": "other"},
+        {"content": "other"},
+        {"subset": 50},
+        {"threads": 2},
+    ],
+    ids=str,
+)
+def test_what_could_change_a_bit_of_them_makes_them_anew(changes: dict[str, Any], tmp_path: Path) -> None:
+    extraction(tmp_path).get("real_moments")
+    PASSES.clear()
+    other = extraction(tmp_path, changes.pop("extractor", None), **changes)
+    factor = 2.0 if isinstance(other._extractor, Flat) and other._extractor.factor == 2 else 1.0
+    assert torch.equal(other.get("real_features"), factor * samples("train")[:].flatten(1))
+    torch.testing.assert_close(other.get("real_moments").mean, factor * samples("train")[:].double().mean(0).flatten())
+    assert PASSES["rows"] == ROWS["train"]
+
+
+def test_rows_that_a_model_copied_are_left_out_of_the_reference(tmp_path: Path) -> None:
+    copied = torch.tensor([0, 3, 49])
+    made = extraction(tmp_path, copied=copied)
+    rows = [row for row in range(ROWS["train"]) if row not in copied]
+    assert torch.equal(made.get("real_features"), samples("train")[rows].flatten(1))
+    assert made.get("real_moments").count == len(rows)
+    assert extraction(tmp_path).get("real_moments").count == ROWS["train"]  # and others are not told
+
+
+def test_what_need_not_be_kept_is_not(tmp_path: Path) -> None:
+    made = extraction(tmp_path, Unkept())
+    assert made.get("real_moments").count == ROWS["train"]
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file, not a folder")
+    made = extraction(tmp_path)
+    assert torch.equal(made.get("real_features"), samples("train")[:].flatten(1))
+    assert made.get("real_moments").count == ROWS["train"]
+
+
+def test_an_extractor_without_classes_has_no_logits(tmp_path: Path) -> None:
+    with pytest.raises(NotApplicableError, match="'flat' tells no classes apart"):
+        extraction(tmp_path).get("generated_logits")
+
+
+def test_logits_are_made_of_the_features(tmp_path: Path) -> None:
+    class Net:
+        def __call__(self, x: Tensor) -> Tensor:
+            return x.flatten(1)
+
+        def logits(self, features: Tensor) -> Tensor:
+            return features[:, :2] * 3
+
+    class Classifying(Flat):
+        def load(self, cache: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
+            return Net()
+
+    found = extraction(tmp_path, Classifying()).get("generated_logits")
+    assert torch.equal(found, samples("generated")[:].flatten(1)[:, :2] * 3)
+
+
+def test_every_artefact_that_goes_by_an_extractor_is_made(tmp_path: Path) -> None:
+    made = extraction(tmp_path)
+    for name in set(BY_EXTRACTOR) - {"generated_logits"}:
+        assert made.get(name) is not None
+
+
+def keep(folder: Path, value: float = 1.0, rows: int = 4) -> Tensor:
+    return kept_features(folder, {}, 4, lambda: [torch.full((rows, 3), value)])
+
+
+def test_kept_features_are_mapped_and_not_made_again(tmp_path: Path) -> None:
+    keep(tmp_path)
+    assert float(keep(tmp_path, 2.0).sum()) == 12
+
+
+def test_a_metric_that_works_in_place_harms_only_its_own_cell(tmp_path: Path) -> None:
+    keep(tmp_path).mul_(5)
+    assert float(keep(tmp_path).sum()) == 12
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "other rows", "text"])
+def test_damaged_features_are_made_anew(damage: str, tmp_path: Path) -> None:
+    keep(tmp_path)
+    path = tmp_path / "features.npy"
+    whole = path.read_bytes()
+    if damage == "other rows":
+        kept_features(tmp_path / "other", {}, 5, lambda: [torch.zeros(5, 3)])
+        whole = (tmp_path / "other" / "features.npy").read_bytes()
+    path.write_bytes({"empty": b"", "cut": whole[:-4], "other rows": whole, "text": b"no array" * 20}[damage])
+    assert float(keep(tmp_path, 2.0).sum()) == 24
+
+
+def test_fewer_features_than_samples_are_refused_and_leave_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="3 rows of features came of 4 samples"):
+        keep(tmp_path, rows=3)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_of_two_at_once_one_makes_them(tmp_path: Path) -> None:
+    made, begun = [], threading.Event()
+
+    def make() -> list[Tensor]:
+        made.append(1)
+        begun.set()
+        second.join(0.5)  # it waits for the lock meanwhile
+        return [torch.ones(4, 3)]
+
+    second = threading.Thread(target=lambda: (begun.wait(), kept_features(tmp_path, {}, 4, make)))
+    second.start()
+    kept_features(tmp_path, {}, 4, make)
+    second.join()
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff" * 64, None], ids=["empty", "no safetensors", "absent"])
+def test_damaged_moments_are_made_anew(damage: bytes | None, tmp_path: Path) -> None:
+    rows = torch.rand(30, 3, generator=torch.Generator().manual_seed(0))
+    if damage is not None:
+        (tmp_path / "moments.safetensors").write_bytes(damage)
+    for _ in range(2):
+        found = kept_moments(tmp_path, CPU, lambda: Moments.of([rows]))
+        torch.testing.assert_close(found.mean, rows.double().mean(0))
+
+
+def test_moments_of_a_folder_that_cannot_be_written_are_made(tmp_path: Path) -> None:
+    found = kept_moments(tmp_path / "absent", CPU, lambda: Moments.of([torch.rand(30, 3)]))
+    assert found.count == 30
+
+
+def test_a_dataset_names_the_extractor_of_its_metrics() -> None:
+    class Pictures(Dataset):
+        def load(self, split: Any, cache: Path) -> Samples:
+            raise NotImplementedError
+
+    class Vectors(Pictures):
+        kind = "vector"
+
+    assert Pictures().default_features(Path()) == "random_conv"
+    assert Vectors().default_features(Path()) == "pixels"
+
+
+def test_a_fingerprint_covers_extractor_samples_and_subset() -> None:
+    def fingerprint(metrics: str, **values: Any) -> str:
+        recipe = recipe_from({"methods": "pca", "metrics": metrics, **values})
+        (asked,) = cells_of(recipe, load_registry()).asked
+        (bound,) = asked.metrics
+        return bound.fingerprint  # type: ignore[union-attr]
+
+    base = fingerprint("fd")
+    assert base == fingerprint("fd", seeds=[3], latent_dim=4)
+    assert (
+        len({base, fingerprint("fd[features=pixels]"), fingerprint("fd", samples=5), fingerprint("fd", subset=9)}) == 4
+    )
+    assert fingerprint("psnr") == fingerprint("psnr", samples=5) != fingerprint("psnr", subset=9)
