@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from benchsuite.hookspecs import hookimpl
     from benchsuite.kit.samples import Samples
     from benchsuite.kit.training import Run
-    from benchsuite.parameters import BelowOne, Count, Fraction, NonNegative, Positive, PositiveInt, Sizes
+    from benchsuite.parameters import BelowOne, Count, Fraction, NonNegative, Positive, PositiveInt, Selecting, Sizes
     from benchsuite.suite import run, score
 
 __version__ = "0.1.0"
@@ -78,7 +78,16 @@ PUBLIC_NAMES = {
     "benchsuite.hookspecs": ("hookimpl",),
     "benchsuite.kit.samples": ("Samples",),
     "benchsuite.kit.training": ("Run",),
-    "benchsuite.parameters": ("BelowOne", "Count", "Fraction", "NonNegative", "Positive", "PositiveInt", "Sizes"),
+    "benchsuite.parameters": (
+        "BelowOne",
+        "Count",
+        "Fraction",
+        "NonNegative",
+        "Positive",
+        "PositiveInt",
+        "Selecting",
+        "Sizes",
+    ),
     "benchsuite.suite": ("run", "score"),
 }
 
@@ -118,6 +127,7 @@ __all__ = [  # noqa: RUF022 - in the order of the table above
     "NonNegative",
     "Positive",
     "PositiveInt",
+    "Selecting",
     "Sizes",
     "run",
     "score",

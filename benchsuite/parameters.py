@@ -47,6 +47,21 @@ class NotEmpty:
         return "not empty"
 
 
+@dataclasses.dataclass(frozen=True)
+class Selecting:
+    """That a text selects one plugin, with or without parameters: ``Annotated[str, Selecting("inception")]``."""
+
+    name: str
+
+    def __contains__(self, value: str) -> bool:
+        return value == self.name or (value.startswith(f"{self.name}[") and value.endswith("]"))
+
+    def __str__(self) -> str:
+        return f"{self.name} or {self.name}[...]"
+
+
+Limit = Between | NotEmpty | Selecting
+
 Count = Annotated[int, Between(0)]
 PositiveInt = Annotated[int, Between(1)]
 Positive = Annotated[float, Between(0, open_low=True)]
@@ -156,7 +171,7 @@ def _to_type(annotation: Any, value: Any) -> Any:
         return value
     if origin is Annotated:
         converted = _to_type(args[0], value)
-        ranges = [m for m in args[1:] if isinstance(m, Between | NotEmpty)]
+        ranges = [m for m in args[1:] if isinstance(m, Limit)]
         if converted is not None and not all(converted in r for r in ranges):
             raise ValueError
         return converted
@@ -214,7 +229,7 @@ def describe(annotation: Any) -> str:
     """
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
-        return ", ".join([describe(args[0]), *(str(m) for m in args[1:] if isinstance(m, Between | NotEmpty))])
+        return ", ".join([describe(args[0]), *(str(m) for m in args[1:] if isinstance(m, Limit))])
     if origin in (types.UnionType, typing.Union):
         return ", or ".join(describe(a) for a in sorted(args, key=lambda a: a is types.NoneType))
     if origin is Literal:

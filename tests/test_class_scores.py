@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from benchsuite import NotApplicableError, ParameterError
+from benchsuite.parameters import convert
 from benchsuite_plugins.metrics.class_scores import benchsuite_metrics, classifier_score, inception_score
 
 
@@ -73,8 +74,8 @@ def test_the_inception_score_takes_inception_features(features: str) -> None:
 
 @pytest.mark.parametrize("features", ["classifier", "inception_v4", "my[x=inception]"])
 def test_the_inception_score_refuses_other_features(features: str) -> None:
-    with pytest.raises(ParameterError, match="select classifier_score for others"):
-        inception_score(logits(20, 5), features=features)
+    with pytest.raises(ParameterError, match=r"features is text, inception or inception\[\.\.\.\]"):
+        convert("inception_score", inception_score, {"features": features})
 
 
 def test_a_caution_says_that_splits_are_smaller_than_published_ones() -> None:

@@ -46,7 +46,7 @@ def test_the_shipped_classifier_knows_the_test_digits(tmp_path: Path) -> None:
 
 def test_its_features_are_standardised_on_the_training_digits(tmp_path: Path) -> None:
     with torch.no_grad():
-        features = Classifier().load(torch.device("cpu"))(Digits().load("train", tmp_path)[:])
+        features = Classifier().load(tmp_path, torch.device("cpu"))(Digits().load("train", tmp_path)[:])
     torch.testing.assert_close(features.mean(0), torch.zeros(32), atol=1e-3, rtol=0)
     torch.testing.assert_close(features.std(0), torch.ones(32), atol=1e-3, rtol=0)
 

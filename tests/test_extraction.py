@@ -168,6 +168,16 @@ def test_logits_are_made_of_the_features(tmp_path: Path) -> None:
     assert torch.equal(found, samples("generated")[:].flatten(1)[:, :2] * 3)
 
 
+def test_moments_of_too_many_features_are_refused_with_the_memory_that_they_would_take(tmp_path: Path) -> None:
+    class Wide(Flat):
+        def load(self, cache: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
+            return lambda x: x.flatten(1).repeat(1, 2048)
+
+    for name in ("real_moments", "generated_moments"):
+        with pytest.raises(NotApplicableError, match=r"12288 features takes 1\.1 GiB; .* at most 4096"):
+            extraction(tmp_path, Wide()).get(name)
+
+
 def test_every_artefact_that_goes_by_an_extractor_is_made(tmp_path: Path) -> None:
     made = extraction(tmp_path)
     for name in set(BY_EXTRACTOR) - {"generated_logits"}:

@@ -237,6 +237,15 @@ def test_memory_does_not_grow_with_the_number_of_rows_and_few_never_take_a_matri
     assert numbers(151) == numbers(*[1000] * 20) == few + 300 * 300
 
 
+@pytest.mark.parametrize("columns", [1, 7, 16, 40])
+def test_the_covariance_is_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setattr(moments, "_COLUMNS", columns)
+    x = np.random.default_rng(0).normal(3, 2, (2500, 40))
+    covariance = Moments.of([torch.from_numpy(x)]).covariance
+    assert np.allclose(covariance.numpy(), np.cov(x, rowvar=False), rtol=1e-10, atol=1e-12)
+    assert torch.equal(covariance, covariance.T)
+
+
 def test_moments_are_read_at_any_time_and_go_on() -> None:
     x = np.random.default_rng(0).normal(3, 2, (2500, 4))
     found = Moments(4)
@@ -265,8 +274,8 @@ def test_a_saved_state_gives_the_same_moments_to_the_last_bit_and_goes_on(tmp_pa
     if n > 1:
         assert torch.equal(again.covariance, found.covariance)
         assert (again.few_rows is None) == (found.few_rows is None)
-    for moments in (found, again):
-        moments.update(more)
+    for either in (found, again):
+        either.update(more)
     assert torch.allclose(again.mean, found.mean, rtol=1e-12)
     assert torch.allclose(again.covariance, found.covariance, rtol=1e-12)
 

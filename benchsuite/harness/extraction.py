@@ -22,6 +22,7 @@ from benchsuite.kit.scratch import collected
 from benchsuite.kit.timing import Timings
 
 _BLOCK = 1024  # rows of features that are worked on at once
+_MOST_FEATURES = 4096  # of which a covariance is 128 MiB, and a distance needs several matrices of its size
 
 
 class Once(Protocol):
@@ -103,6 +104,12 @@ class Extraction:
         return kept_moments(self._kept_in(), self._device, lambda: self._moments(self.get("real_features")))
 
     def _moments(self, features: Tensor) -> Moments:
+        dim = features.shape[1]
+        if dim > _MOST_FEATURES:
+            raise NotApplicableError(
+                f"a covariance of {dim} features takes {8 * dim**2 / 2**30:.1f} GiB; there are moments of at most "
+                f"{_MOST_FEATURES}: select other features"
+            )
         with self._timings.phase("moments", len(features)):
             return Moments.of(torch.split(features, _BLOCK))
 

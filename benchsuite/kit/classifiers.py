@@ -96,7 +96,7 @@ def fit_classifier(
     learning_rate: float,
     report: Callable[[int, int], None] = lambda done, of: None,
 ) -> None:
-    """Train ``net`` in place for ``steps`` batches, then put it into eval mode and standardise its features on ``train``.
+    """Train ``net`` in place for ``steps`` batches, put it into eval mode and standardise its features on ``train``.
 
     Cross entropy of classes, binary cross entropy of attributes; AdamW with a one-cycle schedule that peaks at
     ``learning_rate``; images shifted by up to one pixel. Draws from torch's global generator. Raises ValueError for

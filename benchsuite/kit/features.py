@@ -29,9 +29,11 @@ def extract(
 
 
 def in_colour(images: Tensor) -> Tensor:
-    """(N, 1 or 3, H, W) -> (N, 3, H, W), grey images repeated. Raises NotApplicableError for other numbers of channels."""
+    """(N, 1 or 3, H, W) -> (N, 3, H, W), grey images repeated. Raises NotApplicableError for what is neither."""
     if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise NotApplicableError(f"images of 1 or 3 channels are needed; got samples of shape {tuple(images.shape[1:])}")
+        raise NotApplicableError(
+            f"images of 1 or 3 channels are needed; got samples of shape {tuple(images.shape[1:])}"
+        )
     return images.expand(-1, 3, -1, -1)
 
 
@@ -52,7 +54,7 @@ def verified_weights(path: Path, expected_sha256: str, advice: str = "") -> dict
         return load_file(path)
     weights: Any = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(weights, dict):
-        raise NotApplicableError(f"weights {path.name} in {path.parent} are a {type(weights).__name__}, not tensors by name")
+        raise NotApplicableError(f"{path.name} in {path.parent} holds a {type(weights).__name__}, not tensors by name")
     return weights
 
 

@@ -2,8 +2,8 @@
 
 Source: Dowson and Landau, The Frechet Distance between Multivariate Normal Distributions (1982).
 
-With A = U^T U and B = V^T V, tr (A B)^1/2 is the sum of the singular values of U V^T, whatever the factors U and V. So no
-root is taken of a matrix that is not symmetric, which is where imaginary parts come from, and a few rows are a factor.
+With A = U^T U and B = V^T V, tr (A B)^1/2 is the sum of the singular values of U V^T, whatever the factors U and V. So
+no root is taken of a matrix that is not symmetric, which is where imaginary parts come from, and few rows are a factor.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchsuite.kit.moments import Moments
 _JITTERS = (0.0, 1e-14, 1e-13, 1e-12, 1e-10, 1e-8)  # parts of each variance, tried until Cholesky succeeds
 _SIZES = 15  # numbers of samples that the limit is extrapolated from
 _BLOCK = 1024  # rows
-_COLUMNS = 256  # of a product of which only the lower triangle is wanted
+_ROWS = 256  # of a product of which only one triangle is wanted
 
 
 class Gaussian:
@@ -63,6 +63,7 @@ class Gaussian:
         correlation = (self.covariance / scale).div_(scale[:, None])
         for jitter in _JITTERS:
             correlation.diagonal().fill_(1.0 + jitter)
+            factor: Tensor
             factor, failed = torch.linalg.cholesky_ex(correlation)
             if not int(failed):
                 if jitter:  # columns of nothing else would each overlap a little with anything
@@ -74,8 +75,8 @@ class Gaussian:
         """The squared Frechet distance, at least 0: |m_a - m_b|^2 + tr(A + B - 2 (A B)^1/2).
 
         NaN where anything is not finite. Where both have few rows the cost is that of an n x n problem, where one has,
-        one product of these with the other's covariance more; else of a Cholesky decomposition, two products and the
-        eigenvalues of a D x D matrix. Raises ValueError for Gaussians of unlike D.
+        a product of these with the other's covariance more; else of a Cholesky decomposition, a product and the
+        eigenvalues of D x D matrices. Raises ValueError for Gaussians of unlike D.
         """
         if self.mean.shape != other.mean.shape:
             raise ValueError(f"Gaussians of {len(self.mean)} and {len(other.mean)} dimensions have no distance")
@@ -103,11 +104,11 @@ def _sum_of_roots(symmetric: Tensor) -> float:
 def _congruence(factor: Tensor, b: Tensor) -> Tensor:
     """The lower triangle of L^T B L for a lower triangular L: a third of the work of two products."""
     product = torch.zeros_like(b)
-    for start in range(0, len(b), _COLUMNS):
-        columns = slice(start, start + _COLUMNS)
+    for start in range(0, len(b), _ROWS):
+        rows = slice(start, start + _ROWS)
         below = factor[start:, start:]
-        product[start:, columns] = below.T @ (b[start:, start:] @ below[:, :_COLUMNS])
-    return product
+        product[rows, start:] = below[:, :_ROWS].T @ b[start:, start:] @ below
+    return product.T
 
 
 def _between(rows: Tensor, b: Tensor) -> Tensor:
@@ -115,15 +116,15 @@ def _between(rows: Tensor, b: Tensor) -> Tensor:
 
     G^T G = F^T F, and the small eigenvalues of a matrix that falls off like this are as exact as the large ones.
     """
-    turned = torch.linalg.eigh(rows @ rows.T).eigenvectors.flip(1).T @ rows
+    turned: Tensor = torch.linalg.eigh(rows @ rows.T).eigenvectors.flip(1).T @ rows
     return turned @ b @ turned.T
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
     """The squared Frechet distance of the Gaussians with these moments, at least 0; NaN for what is not finite.
 
-    The peak of memory, beside the moments, is that of eight D x D matrices: 256 MiB for D = 2048. Raises ValueError for
-    fewer than two rows. To measure several distances from the same set keep its ``Gaussian``.
+    Memory, beside the moments, is at most that of eight D x D matrices, 256 MiB for D = 2048, whatever the number of
+    rows. Raises ValueError for fewer than two. To measure several distances from the same set keep its ``Gaussian``.
     """
     return Gaussian.of(a).distance_to(Gaussian.of(b))
 

@@ -75,7 +75,11 @@ class Moments:
         """
         if self._few:
             return {"rows": self._waiting.clone()}
-        return {"count": torch.tensor(self.count), "mean": self.mean.clone(), "scatter": self._entered_scatter().clone()}
+        return {
+            "count": torch.tensor(self.count),
+            "mean": self.mean.clone(),
+            "scatter": self._entered_scatter().clone(),
+        }
 
     def update(self, rows: Tensor) -> None:
         """Take in ``rows``, (n, dim). Raises ValueError for rows of another length."""

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from benchsuite.kit.scratch import collected
+
 _BLOCK = 1024  # rows, of which wide features have fewer in a block
-_BLOCK_NUMBERS = 2**22  # the most numbers in a block of rows: 32 MiB
+_BLOCK_NUMBERS = 2**21  # the most numbers in a block of rows: 16 MiB
 _ROUNDING = 1e-12  # of |x|^2 + |y|^2; that of a product of 10,000 numbers is below 1e-13
 
 
@@ -61,7 +63,8 @@ class _Rows:
     def __init__(self, rows: Tensor, centre: Tensor) -> None:
         self._rows, self._centre = rows, centre
         self.count, self.device, self._size = len(rows), rows.device, _size(rows)
-        self._norms = torch.cat([self._block(i).square_().sum(1) for i in range(0, self.count, self._size)])
+        norms = (self._block(start).square_().sum(1) for start in range(0, self.count, self._size))
+        self._norms = collected(norms, self.count)
 
     def zeros(self) -> Tensor:
         """A count for each row, (N,)."""

@@ -1,9 +1,9 @@
 """``classifier``: the penultimate layer of a small classifier that was trained on the dataset's own labels.
 
 For ``digits`` its weights ship with the package: three 3 x 3 convolutions and two linear layers; features are the 32
-inputs of the last layer before their activation, standardised on the training images, so that none of them is dead. Made
-by ``train_digits_classifier.py`` beside this file. For any other labelled dataset ``benchsuite prepare`` trains one, of
-48 features, and keeps it in the cache.
+inputs of the last layer before their activation, standardised on the training images, so that none of them is dead.
+Made by ``train_digits_classifier.py`` beside this file. For any other labelled dataset ``benchsuite prepare`` trains
+one, of 48 features, and keeps it in the cache.
 
 Scores under it are Frechet distances on these very weights and comparable with no published FID; the fingerprint is the
 weights' checksum, so that scores under two trainings are never mixed.
@@ -16,7 +16,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +71,13 @@ class DigitsClassifier(FeatureClassifier):
 
 
 class ClassifierFeatures:
-    """(N, *shape) -> (N, D), images in [0, 1]; ``logits`` gives the classes or attributes. Raises NotApplicableError."""
+    """(N, *shape) -> (N, D), images in [0, 1]; ``logits`` gives those of classes."""
 
-    def __init__(self, net: FeatureClassifier, shape: tuple[int, ...], of: str, device: torch.device) -> None:
+    def __init__(
+        self, net: FeatureClassifier, shape: tuple[int, ...], of: str, device: torch.device, attributes: bool = False
+    ) -> None:
         self._net, self._shape, self._of = net.to(device).eval().requires_grad_(False), shape, of
+        self._attributes = attributes
 
     def __call__(self, x: Tensor) -> Tensor:
         if tuple(x.shape[1:]) != self._shape:
@@ -84,13 +87,15 @@ class ClassifierFeatures:
         return out
 
     def logits(self, features: Tensor) -> Tensor:
-        """(N, D) features -> (N, classes or attributes)."""
+        """(N, D) features -> (N, classes). Raises NotApplicableError for a classifier of attributes."""
+        if self._attributes:
+            raise NotApplicableError(f"the {self._of} tells attributes, of which an image has several, and no classes")
         return self._net.logits_of_features(features)
 
 
 @dataclass(frozen=True)
 class Classifier(FeatureExtractor):
-    """Features of a classifier of the dataset: the shipped one of digits, else one that is trained when it is prepared."""
+    """Features of a classifier of the dataset: of digits the shipped one, else one that is trained on the data."""
 
     name = "classifier"
 
@@ -152,7 +157,7 @@ class TrainedClassifier(FeatureExtractor):
         shape = tuple(kept["shape"])
         net = SmallClassifier(shape, kept["outputs"])
         net.load_state_dict(verified_weights(self._weights(cache), kept["sha256"], f"; run: {self._command}"))
-        return ClassifierFeatures(net, shape, f"classifier of {self._selection}", device)
+        return ClassifierFeatures(net, shape, f"classifier of {self._selection}", device, kept["attributes"])
 
     def _train(self, train: Samples, cache: Path, work: Preparation) -> None:
         weights, started = self._weights(cache), time.monotonic()
@@ -181,6 +186,7 @@ class TrainedClassifier(FeatureExtractor):
             "content": self.dataset.content(cache),
             "shape": train.shape,
             "outputs": _outputs(train),
+            "attributes": train.n_classes is None,
             "images": len(images),
             "steps": steps,
             "recipe": _RECIPE,
@@ -225,7 +231,10 @@ class TrainedClassifier(FeatureExtractor):
         return about if weights.exists() and isinstance(about, dict) else None
 
     def _weights(self, cache: Path) -> Path:
-        identity = [self.dataset.name, asdict(self.dataset), self.dataset.content(cache), _RECIPE]
+        content = self.dataset.content(cache)
+        # Where prepared data came from does not matter: the same content elsewhere is the same dataset.
+        values = {name: value for name, value in vars(self.dataset).items() if name != "path" or not content}
+        identity = [self.dataset.name, values, content, _RECIPE]
         return cache / "features" / "classifier" / f"{digest(identity)}.safetensors"
 
     @property

@@ -14,22 +14,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from benchsuite import Metric, NotApplicableError, ParameterError, PositiveInt, Score, hookimpl
+from benchsuite import Metric, NotApplicableError, PositiveInt, Score, Selecting, hookimpl
 
 _PUBLISHED = 5000  # samples in a split
 
 
-def inception_score(generated_logits: Tensor, *, features: str = "inception", splits: PositiveInt = 10) -> Score:
+def inception_score(
+    generated_logits: Tensor,
+    *,
+    features: Annotated[str, Selecting("inception")] = "inception",
+    splits: PositiveInt = 10,
+) -> Score:
     """The mean score over ``splits`` equal runs of consecutive samples, by the classes of Inception."""
-    if features.partition("[")[0] != "inception":
-        raise ParameterError(
-            f"inception_score is for the classes of Inception; got features={features}; "
-            "select classifier_score for others"
-        )
     size = len(generated_logits) // splits
     caution = f"splits of {size} samples, where published Inception scores are of {_PUBLISHED}, score lower"
     return Score(_score(generated_logits, splits), caution if size < _PUBLISHED else "")

@@ -36,9 +36,10 @@ def authpct(real_features: Tensor, generated_features: Tensor, shared: Shared, *
     """The percentage of samples that are farther from the nearest training image than this is from its own neighbour.
 
     Its own neighbour is the nearest different training image: were it one that is equal to it, every sample near a
-    repeated image would pass. Samples that follow the law of the data have about 50, and less where the data have few
-    dimensions: 33 on a line. Copies have less, samples far from the data more. Every sample is compared with every
-    training image; memory is that of ``benchsuite.kit.neighbours.nearest``.
+    repeated image would pass. Copies have 0, samples far from the data 100. What samples of the data's own law have
+    goes with the dimension: 33 on a line, 37 in a plane, 61 for held-out digits, 95 for 2048 independent numbers. So
+    compare with other methods and with ``real``. Every sample is compared with every training image; memory is that of
+    ``benchsuite.kit.neighbours.nearest``.
     """
     if len(real_features) < 2:
         raise NotApplicableError(f"two training images are needed; {len(real_features)} can be compared with")
