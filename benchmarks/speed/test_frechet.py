@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import statistics
-import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from pytorch_fid.fid_score import calculate_frechet_distance
@@ -22,7 +18,6 @@ from benchsuite.kit.frechet import Gaussian, frechet_distance, frechet_distance_
 from benchsuite.kit.moments import Moments
 
 D = 2048
-MEBIBYTES = 384  # of the peak below: the moments of two sets, and what a distance needs
 
 
 @pytest.fixture(autouse=True)
@@ -135,50 +130,3 @@ def test_moments_are_summed_faster_than_batch_by_batch(alternating_ratio: Callab
     ratio = alternating_ratio(lambda: seconds(theirs), lambda: seconds(ours))
     print(f"\n8192 rows in batches of 64: {ratio:.1f} x torchmetrics' update; at least 3")
     assert ratio >= 3
-
-
-# Prints the peak of anonymous memory, in MiB above what a first distance, of few features, has loaded.
-MEASURE = """
-import re, sys, threading, time
-from pathlib import Path
-import torch
-from benchsuite.kit.moments import Moments
-from benchsuite_plugins.metrics.frechet import fd
-
-torch.set_num_threads(1)
-path, n, dim = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-mapped = torch.from_file(path, shared=True, size=n * dim).view(n, dim)
-fd(Moments.of([mapped[:200, :64]]), Moments.of([mapped[200:400, :64]]))
-
-def anonymous():
-    return int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
-
-seen, ended = [start := anonymous()], threading.Event()
-def watch():
-    while not ended.is_set():
-        seen.append(anonymous())
-        time.sleep(0.005)
-watcher = threading.Thread(target=watch)
-watcher.start()
-real, generated = Moments.of(torch.split(mapped[n // 2:], 256)), Moments.of(torch.split(mapped, 256))
-print(max(seen) - start)
-seen.clear()
-fd(real, generated)
-ended.set(), watcher.join()
-print(max(seen) - start)
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell what memory is anonymous")
-def test_the_memory_of_fifty_thousand_samples_is_that_of_a_few_matrices(tmp_path: Path) -> None:
-    n, path = 50_000, tmp_path / "features.f32"
-    mapped = np.memmap(path, np.float32, "w+", shape=(n, D))
-    for start in range(0, n, 5000):
-        mapped[start : start + 5000] = features(5000, start).numpy()
-    mapped.flush()
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(path), str(n), str(D)], capture_output=True, text=True, check=True
-    )
-    moments, distance = map(float, done.stdout.split())
-    print(f"\n{n} samples: {moments:.0f} MiB for the moments of both sets, {distance:.0f} in all; at most {MEBIBYTES}")
-    assert distance <= MEBIBYTES
