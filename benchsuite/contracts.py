@@ -152,6 +152,7 @@ class Dataset(_Parameterised, ABC):
 class FeatureExtractor(_Parameterised, ABC):
     """A fixed map from samples to feature vectors; subclasses are frozen dataclasses whose fields are its options."""
 
+    kind: ClassVar[Kind | None] = None  # of the data that it is for; None for any
     kept: ClassVar[bool] = True  # whether the features of training samples are kept in the cache
 
     def for_dataset(self, dataset: Dataset) -> FeatureExtractor:
@@ -339,7 +340,7 @@ class Report:
 
     ``results`` and ``timings`` are the frames of results.csv and timings.csv, ``comparison`` and ``timing`` the
     tables that people read, one per dataset, ``failures`` the rows that did not come to a number, ``cautions`` what has
-    to be known of numbers that are marked with an asterisk, ``protocols`` how each metric was computed.
+    to be known of numbers that are marked with a dagger, ``protocols`` how each metric was computed.
     """
 
     name: str

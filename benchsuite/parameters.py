@@ -228,6 +228,8 @@ def describe(annotation: Any) -> str:
     'a whole number, at least 1, or none'
     """
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated and any(isinstance(m, Selecting) for m in args[1:]):
+        return str(args[1])
     if origin is Annotated:
         return ", ".join([describe(args[0]), *(str(m) for m in args[1:] if isinstance(m, Limit))])
     if origin in (types.UnionType, typing.Union):

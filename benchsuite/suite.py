@@ -38,12 +38,16 @@ class Observer:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to: where it lies, its plan, and the records of the plan's cells, in its order."""
+    """What a run came to: where it lies, its plan, and the records of the plan's cells, in its order.
+
+    After an interruption they are those of the cells that have one, be it of before.
+    """
 
     store: RunStore
     plan: Plan
     records: tuple[Record, ...]
     interrupted: bool = False
+    ended: int = 0  # cells that are as the plan wants them
 
     @property
     def exit_code(self) -> int:
@@ -93,7 +97,8 @@ def score(
     """Score the finished models of a run again, by ``metrics`` beside those that it has, without training any.
 
     ``run`` is its folder, or the folder's name under ``runs/``. ``samples`` is how many are drawn, by default as many
-    as in the run; with another number all metrics of samples are scored anew, and with ``force`` all metrics. Raises
+    as it was last scored with; with another number all metrics of samples are scored anew, and with ``force`` all
+    metrics. Raises
     UsageError for what a person has to put right first.
 
     >>> outcome = score("runs/example", "precision,recall")  # doctest: +SKIP
@@ -105,7 +110,9 @@ def score(
         for planned in plan.to_run:
             if planned.record is not None and planned.record != store.record(planned.cell.key):
                 store.write_record(planned.record)
-        return _Drive(plan, store, registry, observer or Observer(), rescore=force).go(scored_run(store, plan))
+        return _Drive(plan, store, registry, observer or Observer(), rescore=force).go(
+            scored_run(store, plan, sys.argv)
+        )
 
 
 def _content(plan: Plan) -> dict[str, Any]:
@@ -182,10 +189,14 @@ class _Drive:
             interrupted = True
             isolation.stop_isolation()
             self._take_in_what_ended_meanwhile()
+        ended = len(self.records)
+        for planned in self.plan.cells:  # a model that was to be scored has its earlier scores still
+            if planned.action == "score" and planned.record is not None:
+                self.records.setdefault(planned.cell.key, seen_by(planned.record, planned.cell))
         records = tuple(self.records[p.cell.key] for p in self.plan.cells if p.cell.key in self.records)
         self.store.write_tables(records)
         self.store.event("run_interrupted" if interrupted else "run_finished")
-        return Outcome(self.store, self.plan, records, interrupted)
+        return Outcome(self.store, self.plan, records, interrupted, ended)
 
     def _take_in_what_ended_meanwhile(self) -> None:
         """Records that cells have stored but that the executor had not handed over when it was interrupted."""

@@ -153,7 +153,10 @@ def test_json_is_all_that_stands_on_standard_output(command_line: CommandLine) -
     content = json.loads(command_line(*arguments, check=0).stdout)
     assert content["exit_code"] == 0
     assert {row["metric"] for row in content["results"]} == {
+        "authpct",
         "fd",
+        "precision",
+        "recall",
         "psnr",
         "psnr_pooled",
         "psnr_train",

@@ -42,7 +42,7 @@ def test_copies_are_caught_and_marked_at_every_score(
     comparison = printed.partition("Timing on")[0].splitlines()
     lines = {line.split("|")[1].strip(): line for line in comparison if line.startswith("|")}
     assert lines["copies"].count("†") == lines["noisy"].count("†") == 5 and "†" not in lines["pca"] + lines["real"]
-    assert "† To be known of these numbers" in printed and "copies its training data" in printed
+    assert "† Cautions" in printed and "copies its training data" in printed
     command_line("report", "out", plugins=(acme,), check=0)
     page = (tmp_path / "out" / "report" / "report.md").read_text()
     assert "copies its training data" in page and "## Protocols" in page

@@ -14,7 +14,7 @@ import torch
 from test_tables import cell
 from torch import Tensor
 
-from benchsuite import Dataset, FeatureExtractor, NotApplicableError, Samples
+from benchsuite import Dataset, FeatureExtractor, NotApplicableError, Samples, run
 from benchsuite.harness.binding import BY_EXTRACTOR
 from benchsuite.harness.extraction import Extraction
 from benchsuite.harness.keeping import kept_features, kept_moments
@@ -68,8 +68,10 @@ def extraction(folder: Path, extractor: FeatureExtractor | None = None, **change
         return known[key]
 
     copied = changes.pop("copied", None)
+    extractor = extractor or Flat()
     return Extraction(
-        extractor or Flat(),
+        extractor,
+        extractor.fingerprint(folder),
         once=once,
         samples=samples,
         copied=copied,
@@ -105,21 +107,22 @@ def test_another_cell_extracts_its_own_samples_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("factor", "changes"),
     [
-        {"extractor": Flat(2.0)},
-        {"dataset_fingerprint": "other"},
-        {"content": "other"},
-        {"subset": 50},
-        {"threads": 2},
+        (2.0, {}),
+        (1.0, {"dataset_fingerprint": "other"}),
+        (1.0, {"content": "other"}),
+        (1.0, {"subset": 50}),
+        (1.0, {"threads": 2}),
     ],
     ids=str,
 )
-def test_what_could_change_a_bit_of_them_makes_them_anew(changes: dict[str, Any], tmp_path: Path) -> None:
+def test_what_could_change_a_bit_of_them_makes_them_anew(
+    factor: float, changes: dict[str, Any], tmp_path: Path
+) -> None:
     extraction(tmp_path).get("real_moments")
     PASSES.clear()
-    other = extraction(tmp_path, changes.pop("extractor", None), **changes)
-    factor = 2.0 if isinstance(other._extractor, Flat) and other._extractor.factor == 2 else 1.0
+    other = extraction(tmp_path, Flat(factor), **changes)
     assert torch.equal(other.get("real_features"), factor * samples("train")[:].flatten(1))
     torch.testing.assert_close(other.get("real_moments").mean, factor * samples("train")[:].double().mean(0).flatten())
     assert PASSES["rows"] == ROWS["train"]
@@ -237,9 +240,15 @@ def test_damaged_moments_are_made_anew(damage: bytes | None, tmp_path: Path) -> 
     rows = torch.rand(30, 3, generator=torch.Generator().manual_seed(0))
     if damage is not None:
         (tmp_path / "moments.safetensors").write_bytes(damage)
+    made: list[int] = []
+
+    def make() -> Moments:
+        made.append(1)
+        return Moments.of([rows])
+
     for _ in range(2):
-        found = kept_moments(tmp_path, CPU, lambda: Moments.of([rows]))
-        torch.testing.assert_close(found.mean, rows.double().mean(0))
+        torch.testing.assert_close(kept_moments(tmp_path, CPU, make).mean, rows.double().mean(0))
+    assert len(made) == 1
 
 
 def test_moments_of_a_folder_that_cannot_be_written_are_made(tmp_path: Path) -> None:
@@ -272,3 +281,10 @@ def test_a_fingerprint_covers_extractor_samples_and_subset() -> None:
         len({base, fingerprint("fd[features=pixels]"), fingerprint("fd", samples=5), fingerprint("fd", subset=9)}) == 4
     )
     assert fingerprint("psnr") == fingerprint("psnr", samples=5) != fingerprint("psnr", subset=9)
+
+
+def test_metrics_share_what_they_have_in_common_under_the_same_features_only(tmp_path: Path) -> None:
+    metrics = "precision,precision[features=classifier],precision[features=pixels],recall"
+    (record,) = run({"methods": "pca", "metrics": metrics, "samples": 200}, out=tmp_path / "out").records
+    own, named, pixels, _ = (row.value for row in record.metrics)
+    assert own == named != pixels

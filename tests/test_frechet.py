@@ -405,16 +405,16 @@ def test_a_covariance_of_too_low_a_rank_gives_a_caution_that_says_what_to_do() -
     assert plugin.fd(*scores_of(17, 17, 16)).caution == ""
 
 
-@pytest.mark.parametrize("features", ["inception", "inception[preset=clean]", "inception[preset=clean,size=299]"])
+@pytest.mark.parametrize("features", ["inception", "inception[preset=clean]"])
 def test_fid_is_fd_on_inception_features(features: str) -> None:
     real, generated = scores_of(50, 10, 16)
-    assert plugin.fid(real, generated, features=features) == plugin.fd(real, generated)
-    assert plugin.fid(real, generated) == plugin.fd(real, generated)
+    chosen = convert("fid", plugin.fid, {"features": features})
+    assert plugin.fid(real, generated, **chosen) == plugin.fd(real, generated, features=features)
 
 
 @pytest.mark.parametrize("features", ["classifier", "", "inceptions", "my.inception", "pixels[of=inception]"])
 def test_fid_refuses_features_of_anything_else(features: str) -> None:
-    with pytest.raises(ParameterError, match=r"fid: features=.* is text, inception or inception\[\.\.\.\]"):
+    with pytest.raises(ParameterError, match=r"fid: features=.* is inception or inception\[\.\.\.\]"):
         convert("fid", plugin.fid, {"features": features})
     assert convert("fid", plugin.fid, {"features": "inception[preset=clean]"})
 
@@ -448,5 +448,6 @@ def test_fewer_than_two_rows_have_no_distance(n: int, m: int) -> None:
 def test_the_plugin_provides_fd_unasked_and_the_others_by_name_and_lower_is_better() -> None:
     metrics = {metric.name: metric for metric in plugin.benchsuite_metrics()}
     assert {name: metric.default for name, metric in metrics.items()} == {"fd": True, "fid": False, "fd_inf": False}
-    assert all(metric.direction == "min" and metric.kind is None for metric in metrics.values())
+    assert all(metric.direction == "min" for metric in metrics.values())
+    assert {name: metric.kind for name, metric in metrics.items()} == {"fd": None, "fid": "image", "fd_inf": None}
     assert metrics["fd"].version == 2

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from benchsuite import NotApplicableError, ParameterError, Preparation, PreparationError
-from benchsuite.kit.features import PublishedWeights
+from benchsuite.kit.features import PublishedWeights, verified_weights
 from benchsuite.kit.files import sha256
 from benchsuite.parameters import convert
 from benchsuite_plugins.features import inception as plugin
@@ -342,3 +342,18 @@ def test_the_real_weights_have_pytorch_fids_features(tmp_path: Path, monkeypatch
         expected = theirs.InceptionV3().eval()(images)[0].flatten(1)
     found = plugin.Inception().load(tmp_path, CPU)(images)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_weights_of_another_network_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    for content in ({"fc.weight": torch.zeros(3)}, {}):
+        torch.save(content, tmp_path / "other.pth")
+        chosen = Inception(weights=str(tmp_path / "other.pth"), sha256=sha256(tmp_path / "other.pth"))
+        with pytest.raises(NotApplicableError, match="inception: the file holds the weights of another network"):
+            chosen.load(tmp_path, CPU)
+
+
+@pytest.mark.parametrize("name", ["junk.pth", "junk.safetensors"])
+def test_a_file_that_is_none_of_weights_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"no weights at all")
+    with pytest.raises(NotApplicableError, match=f"weights {name} in .* cannot be read"):
+        verified_weights(tmp_path / name, sha256(tmp_path / name))

@@ -13,6 +13,7 @@ from conftest import CommandLine
 
 from benchsuite import run, score
 from benchsuite.errors import StoreError
+from benchsuite_plugins.executors.local import Local
 
 RECIPE = {"methods": "pca,vae[epochs=1]", "samples": 64, "metrics": "psnr"}
 RUN = ("run", "-m", "pca,vae[epochs=1]", "--samples", "64", "--out", "out", "--metrics")
@@ -36,6 +37,10 @@ def records(folder: Path) -> dict[str, dict[str, Any]]:
     return {record["cell"]["method"]: record for record in found}
 
 
+def fit_phases(record: dict[str, Any]) -> list[dict[str, Any]]:
+    return [phase for phase in record["phases"] if phase["phase"] == "fit"]
+
+
 def values(folder: Path) -> dict[tuple[str, str], str]:
     with (folder / "results.csv").open() as file:
         return {(row["method"], row["metric"]): row["value"] for row in csv.DictReader(file)}
@@ -49,8 +54,7 @@ def test_a_score_is_added_beside_what_stands_and_nothing_is_trained(command_line
     for method, record in after.items():
         assert [row["selection"] for row in record["metrics"]] == ["psnr", "fd", "moments"]
         assert record["metrics"][0] == before[method]["metrics"][0]
-        phases = {name: [p for p in r["phases"] if p["phase"] == name] for name in ("fit",) for r in (before[method],)}
-        assert phases["fit"] == [p for p in record["phases"] if p["phase"] == "fit"]
+        assert fit_phases(record) == fit_phases(before[method])
     assert "psnr [dB] ↑" in result.stdout and "fd ↓" in result.stdout
     assert all(values(trained)[method, "fd"] for method in after) and not values(trained)["pca", "moments"]
     again = command_line("score", "out", "--metrics", "fd", check=0)
@@ -76,6 +80,36 @@ def test_more_samples_score_anew_whatever_is_of_samples(command_line: CommandLin
     rows = {(row["method"], row["metric"]): row for row in json.loads(result.stdout)["results"]}
     assert rows["pca", "fd"]["n"] == 512 and rows["pca", "fd"]["value"] != float(few["pca", "fd"])
     assert rows["pca", "psnr"]["value"] == float(few["pca", "psnr"])
+
+
+def test_the_number_of_samples_counts_from_then_on(command_line: CommandLine, trained: Path) -> None:
+    command_line("score", "out", "--metrics", "fd", "--samples", "512", check=0)
+    many = values(trained)
+    result = command_line("score", "out", "--metrics", "recall", "--json", check=0)
+    rows = {(row["method"], row["metric"]): row for row in json.loads(result.stdout)["results"]}
+    assert rows["pca", "recall"]["n"] == rows["pca", "fd"]["n"] == 512
+    assert rows["pca", "fd"]["value"] == float(many["pca", "fd"])
+    assert [command[-2:] for command in json.loads((trained / "run.json").read_text())["scored"]] == [
+        ["--samples", "512"],
+        ["recall", "--json"],
+    ]
+
+
+def test_an_interruption_loses_no_score(
+    command_line: CommandLine, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = values(trained)
+
+    def interrupted(self: object, *arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Local, "run", interrupted)
+        result = command_line("score", "out", "--metrics", "fd", check=130)
+    assert "0 cells are kept, 2 are trained and still to be scored" in result.stderr
+    assert values(trained) == before
+    command_line("score", "out", "--metrics", "fd", check=0)
+    assert values(trained)["pca", "psnr"] == before["pca", "psnr"] and values(trained)["pca", "fd"]
 
 
 def test_force_scores_again_what_stands(command_line: CommandLine, trained: Path) -> None:

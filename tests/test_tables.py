@@ -153,7 +153,14 @@ def test_a_record_reads_back_from_its_json() -> None:
 
 
 def scored(method: str, caution: str = "", seed: int = 0, disqualifies: bool = False) -> Record:
-    samples = {"samples": 64, "features": "net-1", "n": {"real_moments": 30}, "seed": seed, "subset": None}
+    samples = {
+        "version": 1,
+        "samples": 64,
+        "features": "net-1",
+        "n": {"real_moments": 30},
+        "seed": seed,
+        "subset": None,
+    }
     rows = (
         MetricRow("psnr", "psnr", 20.0, "dB", "max", 57, "p", protocol={"version": 1, "seed": seed}),
         MetricRow("fd", "fd", 1.0, "", "min", 64, "f", protocol=samples),
@@ -175,9 +182,10 @@ def test_a_model_that_copies_is_marked_at_every_score_of_its_samples() -> None:
     results = frame([scored("pca", "it copies", disqualifies=True), scored("pca", seed=1), scored("glo")])
     table = comparison(results)["digits"].loc["pca"]
     assert table["fd ↓"].endswith("†") and table["authpct [%] ↑"].endswith("†")
-    assert "†" not in table["psnr [dB] ↑"] + table["moments.mean"] + "".join(comparison(results)["digits"].loc["glo"])
+    assert table["moments.mean"].endswith("†")
+    assert "†" not in table["psnr [dB] ↑"] + "".join(comparison(results)["digits"].loc["glo"])
     (row,) = cautions(results).to_dict("records")
-    assert row["metrics"] == "fd, authpct" and row["caution"] == "it copies"
+    assert row["metrics"] == "fd, authpct, moments.mean" and row["caution"] == "it copies"
 
 
 def test_marking_twice_is_marking_once() -> None:
@@ -191,5 +199,13 @@ def test_a_failed_row_is_not_taken_for_a_caution() -> None:
 
 def test_protocols_are_told_once_for_all_methods_and_seeds() -> None:
     table = protocols([scored("pca"), scored("pca", seed=1), scored("glo"), failed("vae", 0)])
-    assert list(table["metric"]) == ["psnr", "fd", "authpct", "moments"]
-    assert table["protocol"][1] == "samples 64, features net-1, n real_moments 30"
+    assert list(table["metric"]) == ["psnr", "fd", "authpct", "moments"] and set(table["methods"]) == {"pca, glo"}
+    assert table["protocol"][1] == "version 1; features net-1; 30 real_moments"
+
+
+def test_other_numbers_of_rows_are_another_protocol() -> None:
+    half = scored("real")
+    rows = [replace(row, protocol={**row.protocol, "n": {"real_moments": 15}}) for row in half.metrics]
+    table = protocols([scored("pca"), replace(half, metrics=tuple(rows))])
+    fd = table[table["metric"] == "fd"]
+    assert list(fd["methods"]) == ["pca", "real"] and len(set(fd["protocol"])) == 2

@@ -77,8 +77,8 @@ MOST = {
     "coverage": 384,
     "authpct": 256,
     "nearest_train": 256,
-    "inception_score": 512,
-    "classifier_score": 1536,
+    "inception_score": 192,
+    "classifier_score": 192,
 }
 
 

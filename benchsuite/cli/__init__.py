@@ -17,7 +17,7 @@ from benchsuite.harness import server
 COMMANDS = {
     "run": "Run methods on datasets and print the comparison.",
     "plan": "Show what a run would do, and why, without doing it.",
-    "score": "Score a run's finished models again, without training.",
+    "score": "Score a run's finished models by more metrics, without training.",
     "prepare": "Fetch and prepare datasets and networks; nothing else uses the network.",
     "list": "List methods, datasets, metrics and other plugins by name.",
     "report": "Write a run's tables in other formats.",

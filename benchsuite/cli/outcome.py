@@ -27,10 +27,15 @@ def show(outcome: Outcome, as_json: bool) -> int:
 
 def _left(outcome: Outcome) -> str:
     """What an interrupted run has, and what becomes of the rest."""
-    ended = {record.cell.key for record in outcome.records}
-    cut = [p.cell.key for p in outcome.plan.cells if p.cell.key not in ended]
+    known = {record.cell.key for record in outcome.records}
+    cut = [p.cell.key for p in outcome.plan.cells if p.cell.key not in known]
     resumed = sum((outcome.store.cell_folder(key) / "checkpoint.pt").exists() for key in cut)
-    return f"{len(ended)} cells are kept, {resumed} resume from a checkpoint, {len(cut) - resumed} begin anew"
+    parts = [f"{outcome.ended} cells are kept"]
+    if to_score := len(known) - outcome.ended:
+        parts.append(f"{to_score} are trained and still to be scored")
+    if cut:
+        parts.append(f"{resumed} resume from a checkpoint, {len(cut) - resumed} begin anew")
+    return ", ".join(parts)
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:

@@ -39,13 +39,13 @@ def command(names: tuple[str, ...], listing: bool, skip_bad: bool, force: bool, 
     benchsuite prepare --list
     """
     if listing == bool(names):
-        raise click.UsageError("name what to prepare, or give --list alone; known: benchsuite list datasets")
+        raise click.UsageError("name what to prepare, or give --list alone; known: benchsuite list")
     selections = [selection for name in names for selection in parse_selections(name)]
     labelled = [str(selection) for selection in selections if selection.label]
     if labelled:
         raise SelectionError(f"'{labelled[0]}' has a label; labels are for runs")
 
-    from benchsuite.contracts import Preparation
+    from benchsuite.contracts import FeatureExtractor, Preparation
     from benchsuite.harness.environment import cache_folder
     from benchsuite.harness.preparation import bind_prepared, prepare
     from benchsuite.harness.registry import load_registry
@@ -65,7 +65,8 @@ def command(names: tuple[str, ...], listing: bool, skip_bad: bool, force: bool, 
                 say(_sentence(prepared))
             except Exception as error:  # also a plugin's own: the others are prepared all the same
                 reason = reason_of(error)
-                prepared = {"dataset": bound.label, "error": reason}
+                kind = "features" if isinstance(bound.instance, FeatureExtractor) else "dataset"
+                prepared = {kind: bound.label, "error": reason}
                 say(f"Error: {reason}")
             results.append(prepared)
     if as_json:

@@ -14,13 +14,14 @@ from benchsuite.harness.recipe import parse_selections
 @click.command("score")
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 @click.option("--metrics", metavar="LIST", required=True, help="Metrics, as NAME or NAME[parameter=value,...].")
-@click.option("--samples", type=click.IntRange(min=2), help="Samples drawn for distances.  [default: the run's]")
+@click.option("--samples", type=click.IntRange(min=2), help="Another number scores all that is of samples anew.")
 @click.option("--force", is_flag=True, help="Score again what is scored already.")
 @json_flag
 def command(run: Path, metrics: str, samples: int | None, force: bool, as_json: bool) -> int:
     """Score the finished models of RUN by more metrics, without training any.
 
-    What was cut off or failed stays as it is; the run's own command goes on with it.
+    What was cut off or failed stays as it is; the run's own command goes on with it, and shows the metrics and the
+    number of samples that it names itself. --samples counts from then on for this command.
 
     \b
     benchsuite score runs/NAME --metrics precision,recall

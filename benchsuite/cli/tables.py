@@ -27,7 +27,7 @@ def print_report(report: Report) -> None:
         click.echo(f"\nTiming on {title}: seconds per cell, mean over seeds; peak memory above the cell's start\n")
         print_frame(frame.reset_index())
     if not report.cautions.empty:
-        click.echo("\n† To be known of these numbers\n")
+        click.echo("\n† Cautions\n")
         print_frame(report.cautions)
     if not report.failures.empty:
         click.echo("\nWithout a number\n")

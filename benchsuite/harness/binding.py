@@ -123,6 +123,10 @@ def extractor_of(text: str | None, dataset: Dataset, cache: Path, registry: Regi
     """
     (selection,) = parse_selections(text or dataset.default_features(cache))
     extractor: FeatureExtractor = make("features", selection.name, dict(selection.params), registry)
+    if extractor.kind not in (None, dataset.kind):
+        raise NotApplicableError(
+            f"features '{extractor.name}' are those of {extractor.kind}s; '{dataset.name}' has none"
+        )
     return extractor.for_dataset(dataset)
 
 

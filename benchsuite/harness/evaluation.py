@@ -53,6 +53,7 @@ class Evaluation:
         self._cache, self._cell, self._folder = cache, cell, folder
         self._timings = timings
         self._made: dict[str, Any] = {}
+        self._extractions: dict[str, Extraction] = {}
         self.sources: dict[str, str] = {}
         self._makers: dict[str, Callable[[], Any]] = {
             "real": self._real,
@@ -66,7 +67,6 @@ class Evaluation:
             "model": lambda: self.model,
             "spec": lambda: self.spec,
             "truth": lambda: self.dataset.truth(),
-            "shared": lambda: self._shared,
         }
 
     def score(self, bound: BoundMetric) -> list[MetricRow]:
@@ -99,7 +99,7 @@ class Evaluation:
     def _row(self, bound: BoundMetric, key: str, value: float, score: Score, sizes: Mapping[str, int]) -> MetricRow:
         metric, name = bound.metric, f"{bound.selection}.{key}" if key else bound.selection
         sampled = any(artefact.startswith("generated") for artefact in bound.artefacts)
-        n = self._cell.samples if sampled else next((sizes[name] for name in _COUNTED if name in sizes), None)
+        n = self._cell.samples if sampled else next((sizes[of] for of in _COUNTED if of in sizes), None)
         row = MetricRow(
             name,
             bound.selection,
@@ -117,25 +117,34 @@ class Evaluation:
     def _artefact(self, name: str, bound: BoundMetric) -> Any:
         if name == "generator":
             return self._generator(f"metric/{bound.selection}")  # a fresh one, so that metrics stay independent
+        if name == "shared":
+            return self._shared(bound)
         if name not in BY_EXTRACTOR:
             return self._get(name)
+        return self._extraction(bound).get(name)
+
+    def _extraction(self, bound: BoundMetric) -> Extraction:
         if bound.extractor is None:
             raise NotApplicableError(bound.problem)
-        extraction = Extraction(
-            bound.extractor,
-            once=self._once,
-            samples=self._get,
-            copied=getattr(self.model, "copied_rows", None),
-            cell=self._cell,
-            cache=self._cache,
-            folder=self._folder,
-            device=self.train.device,
-            timings=self._timings,
-        )
-        return extraction.get(name)
+        fingerprint = bound.protocol["features"]
+        if fingerprint not in self._extractions:
+            self._extractions[fingerprint] = Extraction(
+                bound.extractor,
+                fingerprint,
+                once=self._once,
+                samples=self._get,
+                copied=getattr(self.model, "copied_rows", None),
+                cell=self._cell,
+                cache=self._cache,
+                folder=self._folder,
+                device=self.train.device,
+                timings=self._timings,
+            )
+        return self._extractions[fingerprint]
 
-    def _shared(self, key: str, make: Callable[[], Any]) -> Any:
-        return self._once(f"shared {key}", make)
+    def _shared(self, bound: BoundMetric) -> Callable[[str, Callable[[], Any]], Any]:
+        """``_once`` for what metrics with the same extractor have in common."""
+        return lambda key, make: self._once(f"shared {key} {bound.protocol.get('features')}", make)
 
     def _get(self, name: str) -> Any:
         return self._once(name, self._makers[name])
@@ -275,14 +284,14 @@ def unscored(bound: BoundMetric, status: Status, reason: str) -> MetricRow:
 
 def marked(rows: Iterable[MetricRow]) -> tuple[MetricRow, ...]:
     """``rows`` of one cell, where one says that the model copies its training data, with that caution at every score
-    of its samples that is better one way than the other."""
+    of its samples."""
     rows = tuple(rows)
     cautions = tuple(dict.fromkeys(row.reason for row in rows if row.disqualifies))
     return tuple(_with_cautions(row, cautions) for row in rows)
 
 
 def _with_cautions(row: MetricRow, cautions: tuple[str, ...]) -> MetricRow:
-    if row.status != "ok" or row.direction == "none" or "samples" not in row.protocol:
+    if row.status != "ok" or "samples" not in row.protocol:
         return row
     new = [caution for caution in cautions if caution not in row.reason]
     return replace(row, reason="; ".join(text for text in (row.reason, *new) if text))

@@ -32,7 +32,7 @@ class Once(Protocol):
 
 
 class Extraction:
-    """The artefacts of ``extractor``; ``once`` keeps each of them, ``samples`` gives those of a cell by name.
+    """The artefacts of ``extractor`` with this ``fingerprint``; ``samples`` gives those of a cell by name.
 
     Distances compare with the training images, since test sets are often too small, less the rows that the model
     ``copied``. The features of the others are kept in ``cache`` for later cells.
@@ -41,6 +41,7 @@ class Extraction:
     def __init__(
         self,
         extractor: FeatureExtractor,
+        fingerprint: str,
         *,
         once: Once,
         samples: Callable[[str], Samples],
@@ -53,7 +54,7 @@ class Extraction:
     ) -> None:
         self._extractor, self._once, self._samples, self._copied = extractor, once, samples, copied
         self._cell, self._cache, self._folder, self._device, self._timings = cell, cache, folder, device, timings
-        self._fingerprint = extractor.fingerprint(cache)
+        self._fingerprint = fingerprint
         self._makers: dict[str, Callable[[], Any]] = {
             "real_features": self._real_features,
             "test_features": lambda: self._features("real", "test"),
@@ -62,7 +63,7 @@ class Extraction:
             "generated_moments": lambda: self._moments(self.get("generated_features")),
             "generated_logits": self._generated_logits,
             "extractor": lambda: extractor.load(cache, device),
-            "every_real_feature": self._every_real_feature,
+            "all_real_features": self._all_real_features,
         }
 
     def get(self, name: str) -> Any:
@@ -77,7 +78,7 @@ class Extraction:
     def _features(self, of: str, phase: str) -> Tensor:
         return collected(self._extracted(of, phase), len(self._samples(of)), self._folder)
 
-    def _every_real_feature(self) -> Tensor:
+    def _all_real_features(self) -> Tensor:
         """Those of all training samples. A cache that cannot be written, or is full, costs time and nothing else."""
         rows = len(self._samples("train"))
         if not self._extractor.kept:
@@ -90,13 +91,13 @@ class Extraction:
         return found.to(self._device)
 
     def _real_features(self) -> Tensor:
-        every: Tensor = self.get("every_real_feature")
+        found: Tensor = self.get("all_real_features")
         if self._copied is None:
-            return every
-        others = torch.ones(len(every), dtype=torch.bool)
+            return found
+        others = torch.ones(len(found), dtype=torch.bool)
         others[self._copied.cpu()] = False
-        rows = others.nonzero().squeeze(1).to(every.device)
-        return collected((every[part] for part in torch.split(rows, _BLOCK)), len(rows), self._folder)
+        rows = others.nonzero().squeeze(1).to(found.device)
+        return collected((found[part] for part in torch.split(rows, _BLOCK)), len(rows), self._folder)
 
     def _real_moments(self) -> Moments:
         if self._copied is not None or not self._extractor.kept:
@@ -110,7 +111,7 @@ class Extraction:
                 f"a covariance of {dim} features takes {8 * dim**2 / 2**30:.1f} GiB; there are moments of at most "
                 f"{_MOST_FEATURES}: select other features"
             )
-        with self._timings.phase("moments", len(features)):
+        with self._timings.phase("features.moments", len(features)):
             return Moments.of(torch.split(features, _BLOCK))
 
     def _generated_logits(self) -> Tensor:

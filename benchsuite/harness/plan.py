@@ -139,32 +139,24 @@ def _with_content(dataset: Bound | _Broken) -> Bound | _Broken:
 
 def _metrics(recipe: Recipe, dataset: Bound | _Broken, registry: Registry) -> list[BoundMetric | Selection]:
     """The metrics of one dataset's cells; a Selection alone where its plugin is broken."""
-    selections = recipe.metrics
-    if selections is None:
-        selections = tuple(Selection(name) for name in registry.names("metrics"))
-        if isinstance(dataset, Bound):
-            selections = tuple(s for s in selections if _applies(s, dataset.instance, recipe, registry))
+    selections = recipe.metrics or tuple(Selection(name) for name in registry.names("metrics"))
     if isinstance(dataset, _Broken):
         return list(selections)
-    bound: list[BoundMetric | Selection] = []
+    metrics: list[BoundMetric | Selection] = []
     for selection in selections:
         try:
-            bound.append(_bound(selection, dataset.instance, recipe, registry))
+            samples, subset = recipe.samples, recipe.subset
+            bound = bind_metric(selection, dataset.instance, cache_folder(), samples, subset, registry)
         except PluginError:
-            bound.append(selection)
-    return bound
+            metrics.append(selection)  # its row will say what is wrong
+            continue
+        if recipe.metrics or _applies(bound, dataset.instance):
+            metrics.append(bound)
+    return metrics
 
 
-def _bound(selection: Selection, dataset: Dataset, recipe: Recipe, registry: Registry) -> BoundMetric:
-    return bind_metric(selection, dataset, cache_folder(), recipe.samples, recipe.subset, registry)
-
-
-def _applies(selection: Selection, dataset: Dataset, recipe: Recipe, registry: Registry) -> bool:
+def _applies(asked: BoundMetric, dataset: Dataset) -> bool:
     """Whether a metric is chosen unasked: where it wants to be, for data of this kind, that can tell what it asks."""
-    try:
-        asked = _bound(selection, dataset, recipe, registry)
-    except PluginError:
-        return True  # its row will say what is wrong
     known = "truth" not in asked.artefacts or type(dataset).truth is not Dataset.truth
     return asked.metric.default and known and asked.metric.kind in (None, dataset.kind)
 

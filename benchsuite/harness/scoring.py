@@ -20,8 +20,8 @@ def plan_scoring(
 ) -> Plan:
     """Every finished model of the run's current plan with ``metrics`` beside those that it was planned with.
 
-    ``samples`` is how many are drawn, by default as many as in the run; ``force`` scores again what stands. Raises
-    UsageError for what a person has to put right first.
+    ``samples`` is how many are drawn, by default as many as the models were last scored with; ``force`` scores again
+    what stands. Raises UsageError for what a person has to put right first.
     """
     content = store.read_run()
     try:
@@ -29,15 +29,15 @@ def plan_scoring(
         planned = [(cell["key"], tuple(cell["metrics"])) for cell in content["cells"]]
     except (KeyError, TypeError):
         raise StoreError(f"{store.path / 'run.json'} is not of this version; run its command again") from None
-    recipe = replace(before, metrics=metrics, samples=before.samples if samples is None else samples)
+    found = [(record, texts) for key, texts in planned if (record := store.record(key)) is not None]
+    last = max((record.cell.samples for record, _ in found), default=before.samples)
+    recipe = replace(before, metrics=metrics, samples=last if samples is None else samples)
     asked = {(one.cell.method, one.cell.dataset, one.cell.seed): one for one in cells_of(recipe, registry).asked}
     cells = []
-    for key, texts in planned:
-        record = store.record(key)
-        if record is not None:
-            one = asked[record.cell.method, record.cell.dataset, record.cell.seed]
-            wanted = tuple(dict.fromkeys((*texts, *one.cell.metrics)))
-            cells.append(_planned(record, one, replace(record.cell, metrics=wanted, samples=recipe.samples), force))
+    for record, texts in found:
+        one = asked[record.cell.method, record.cell.dataset, record.cell.seed]
+        wanted = tuple(dict.fromkeys((*texts, *one.cell.metrics)))
+        cells.append(_planned(record, one, replace(record.cell, metrics=wanted, samples=recipe.samples), force))
     return Plan(recipe, tuple(cells))
 
 
@@ -51,8 +51,8 @@ def _planned(record: Record, asked: AskedCell, cell: Cell, force: bool) -> Plann
     return PlannedCell(cell, "score", ", ".join(missing) or "scored again", record)
 
 
-def scored_run(store: RunStore, plan: Plan) -> dict[str, Any]:
-    """The content of run.json with what ``plan`` adds to the metrics of its cells; all else stays as it is."""
+def scored_run(store: RunStore, plan: Plan, command: list[str]) -> dict[str, Any]:
+    """The content of run.json with what ``plan`` adds to the metrics of its cells, and the ``command`` that did it."""
     content, wanted = store.read_run(), {planned.cell.key: planned.cell.metrics for planned in plan.cells}
     cells = [{**cell, "metrics": wanted.get(cell["key"], cell["metrics"])} for cell in content["cells"]]
-    return {**content, "cells": cells}
+    return {**content, "cells": cells, "scored": [*content.get("scored", []), command]}

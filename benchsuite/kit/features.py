@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchsuite.contracts import Preparation
-from benchsuite.errors import NotApplicableError, PreparationError
+from benchsuite.errors import NotApplicableError, PreparationError, reason_of
 from benchsuite.kit.download import Source, fetch
 from benchsuite.kit.files import locked_in_turn, sha256
 from benchsuite.kit.samples import Samples
@@ -50,12 +50,25 @@ def verified_weights(path: Path, expected_sha256: str, advice: str = "") -> dict
         raise NotApplicableError(
             f"weights {path.name} in {path.parent} have SHA-256 {found}, not {expected_sha256}{advice}"
         )
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    weights: Any = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        weights: Any = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except Exception as error:  # each library has errors of its own for what is none of its files
+        raise NotApplicableError(f"weights {path.name} in {path.parent} cannot be read: {reason_of(error)}") from None
     if not isinstance(weights, dict):
         raise NotApplicableError(f"{path.name} in {path.parent} holds a {type(weights).__name__}, not tensors by name")
     return weights
+
+
+def assign_weights(net: nn.Module, weights: dict[str, Tensor], extractor: str) -> None:
+    """Give ``net``, made on the meta device, these ``weights``. Raises NotApplicableError for another network's."""
+    try:
+        net.load_state_dict(weights, assign=True)
+    except RuntimeError:
+        raise NotApplicableError(f"{extractor}: the file holds the weights of another network") from None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+# Alone, or before what tables put behind it: an interval, a mark, a count.
+_NUMBER = re.compile(r"[-+]?\.?\d[\d.]*(e[-+]?\d+)?(%| ±| †| \(| of \d|, \d|$)")
+
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:
     """A Markdown table with aligned columns, those marked ``numeric`` to the right. What cells say stays inert.
@@ -37,7 +40,7 @@ def frame_table(frame: pd.DataFrame) -> str:
 def numeric_columns(frame: pd.DataFrame) -> list[bool]:
     """Which columns of a frame of text hold numbers; the first names its rows and never does."""
     columns = [[str(value) for value in frame.iloc[:, i]] for i in range(len(frame.columns))]
-    return [i > 0 and any(re.match(r"[-+]?\.?\d", value) for value in column) for i, column in enumerate(columns)]
+    return [i > 0 and any(_NUMBER.match(value) for value in column) for i, column in enumerate(columns)]
 
 
 def clean(text: str, markdown: bool = True) -> str:

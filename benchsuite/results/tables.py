@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -133,7 +132,7 @@ def _timing_row(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def failures(results: pd.DataFrame) -> pd.DataFrame:
-    """What did not come to a number and why; rows that differ by seed or metric only are joined."""
+    """What did not come to a number and why; rows that differ by method, seed or metric only are joined."""
     asked = results.groupby("cell")["metric"].nunique()
     missing = results[results["value"].isna()]
     keys = ["method", "dataset", "status", "reason"]
@@ -141,11 +140,13 @@ def failures(results: pd.DataFrame) -> pd.DataFrame:
         dict(zip(keys, key, strict=True)) | {"seeds": _joined(group["seed"]), "metrics": _metrics_without(group, asked)}
         for key, group in missing.groupby(keys, sort=False)
     ]
-    return pd.DataFrame(rows, columns=["method", "dataset", "seeds", "metrics", "status", "reason"])
+    frame = pd.DataFrame(rows, columns=["method", "dataset", "seeds", "metrics", "status", "reason"])
+    alike = frame.groupby([name for name in frame.columns if name != "method"], sort=False)
+    return alike["method"].agg(_joined).reset_index()[list(frame.columns)]
 
 
 def cautions(results: pd.DataFrame) -> pd.DataFrame:
-    """What has to be known of the numbers that ``comparison`` marks; rows that differ by metric or seed are joined."""
+    """What has to be known of the numbers that ``comparison`` marks; rows that differ by seed or metric are joined."""
     marked = results[results["value"].notna() & results["reason"].ne("")]
     rows = [
         {"method": method, "dataset": dataset, "metrics": _joined(group["metric"]), "caution": text}
@@ -155,28 +156,25 @@ def cautions(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def protocols(records: Sequence[Record]) -> pd.DataFrame:
-    """How each metric was computed: a row for each that differs in anything, but for the seed."""
-    rows: dict[str, dict[str, str]] = {}
-    for record in records:
-        for row in record.metrics:
-            if row.status != "ok" or not row.protocol:
-                continue
-            said = {name: value for name, value in row.protocol.items() if name not in ("metric", "protocol", "seed")}
-            entry = {"metric": row.selection, "dataset": record.cell.dataset, "fingerprint": row.fingerprint}
-            entry |= {"protocol": _said(said)}
-            rows.setdefault(json.dumps(entry), entry)
-    return pd.DataFrame(list(rows.values()), columns=["metric", "dataset", "fingerprint", "protocol"])
+    """How each metric was computed: a row for each way, with the methods that were scored so."""
+    keys = ["metric", "dataset", "fingerprint", "protocol"]
+    rows = [
+        [row.selection, record.cell.dataset, row.fingerprint, _said(row.protocol), record.cell.method]
+        for record in records
+        for row in record.metrics
+        if row.status == "ok" and row.protocol
+    ]
+    frame = pd.DataFrame(rows, columns=[*keys, "methods"])
+    return frame.groupby(keys, sort=False)["methods"].agg(_joined).reset_index()
 
 
 def _said(protocol: Mapping[str, Any]) -> str:
-    """``protocol`` on one line, without what is not there: ``version 2, samples 4000, n real_moments 1740``."""
-    words = []
-    for name, value in protocol.items():
-        if isinstance(value, Mapping):
-            words += [f"{name} {key} {v}" for key, v in value.items() if v is not None]
-        elif value is not None:
-            words.append(f"{name} {value}")
-    return ", ".join(words)
+    """``protocol`` in words: ``version 2; k=3; subset 500; features net-1; 64 generated_features``."""
+    params = [f"{name}={value}" for name, value in protocol.get("params", {}).items() if value is not None]
+    words = [f"version {protocol.get('version')}", ", ".join(params)]
+    words += [f"{name} {protocol[name]}" for name in ("subset", "features") if protocol.get(name) is not None]
+    words += [", ".join(f"{count} {artefact}" for artefact, count in protocol.get("n", {}).items())]
+    return "; ".join(word for word in words if word)
 
 
 def _missing(store: RunStore, records: Sequence[Record]) -> pd.DataFrame:
@@ -214,6 +212,7 @@ def _provenance(store: RunStore, records: Sequence[Record]) -> Mapping[str, Any]
     return {
         "recipe": run.get("recipe", {}),
         "command": run.get("command", []),
+        "scored": run.get("scored", []),
         "environment": run.get("environment", {}),
         "reconstruction": sources,
         "sizes": sizes,

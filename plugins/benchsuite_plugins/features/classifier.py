@@ -98,13 +98,12 @@ class Classifier(FeatureExtractor):
     """Features of a classifier of the dataset: of digits the shipped one, else one that is trained on the data."""
 
     name = "classifier"
+    kind = "image"
 
     def for_dataset(self, dataset: Dataset) -> FeatureExtractor:
         """The shipped classifier for digits; for other images the one that is trained on them."""
         if dataset.name == "digits":
             return self
-        if dataset.kind != "image":
-            raise NotApplicableError(f"classifier: dataset '{dataset.name}' has no images; select features=pixels")
         return TrainedClassifier(dataset)
 
     def fingerprint(self, cache: Path) -> str:
@@ -127,6 +126,7 @@ class TrainedClassifier(FeatureExtractor):
     """
 
     name = "classifier"
+    kind = "image"
 
     dataset: Dataset
 

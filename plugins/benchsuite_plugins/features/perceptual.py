@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from benchsuite import FeatureExtractor, NotApplicableError, Preparation, hookimpl
 from benchsuite.kit.download import Source
-from benchsuite.kit.features import PublishedWeights, in_colour, verified_weights
+from benchsuite.kit.features import PublishedWeights, assign_weights, in_colour, verified_weights
 
 SHA256 = "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02"
 HEADS_SHA256 = "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0"
@@ -49,6 +49,7 @@ class Lpips(FeatureExtractor):
     """
 
     name = "lpips"
+    kind = "image"
     kept = False  # they take ten times the room of the images
 
     weights: str | None = None
@@ -83,7 +84,7 @@ class _PerceptualFeatures(nn.Module):
         with torch.device("meta"):
             layers: Any = architecture(weights=None).features[: _LAYERS[-1][1]]
         own = {name.removeprefix("features."): tensor for name, tensor in alexnet.items()}
-        layers.load_state_dict({name: own[name] for name in layers.state_dict()}, assign=True)
+        assign_weights(layers, {name: own[name] for name in layers.state_dict() if name in own}, "lpips")
         self.slices = nn.ModuleList(layers[start:end] for start, end in _LAYERS)
         for number in range(len(_LAYERS)):
             self.register_buffer(f"head{number}", heads[f"lin{number}.model.1.weight"])

@@ -14,7 +14,7 @@ from benchsuite import FeatureExtractor, hookimpl
 
 @dataclass(frozen=True)
 class Pixels(FeatureExtractor):
-    """(N, *shape) -> (N, D) float32, as large as the samples."""
+    """The numbers of a sample themselves, flattened: (N, *shape) -> (N, D) float32."""
 
     name = "pixels"
     kept = False  # a copy of the data would take more room than work

@@ -34,6 +34,7 @@ class RandomConv(FeatureExtractor):
     """96 features of images of any size from 8 x 8, grey or in colour."""
 
     name = "random_conv"
+    kind = "image"
 
     def fingerprint(self, cache: Path) -> str:
         """The checksum of the weights; the preprocessing is none."""

@@ -11,7 +11,6 @@ Inception Score (2018), section 4, on splits.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated
@@ -22,6 +21,8 @@ from torch import Tensor
 from benchsuite import Metric, NotApplicableError, PositiveInt, Score, Selecting, hookimpl
 
 _PUBLISHED = 5000  # samples in a split
+_BLOCK = 1024  # rows of logits that are in memory in double precision
+_LEAST = -1e4  # of a logarithm: what is less is the logarithm of 0, which counts nothing
 
 
 def inception_score(
@@ -30,14 +31,14 @@ def inception_score(
     features: Annotated[str, Selecting("inception")] = "inception",
     splits: PositiveInt = 10,
 ) -> Score:
-    """The mean score over ``splits`` equal runs of consecutive samples, by the classes of Inception."""
+    """The Inception Score: the mean over ``splits`` of consecutive samples, by the classes of Inception."""
     size = len(generated_logits) // splits
     caution = f"splits of {size} samples, where published Inception scores are of {_PUBLISHED}, score lower"
     return Score(_score(generated_logits, splits), caution if size < _PUBLISHED else "")
 
 
 def classifier_score(generated_logits: Tensor, *, features: str | None = None, splits: PositiveInt = 1) -> float:
-    """The same by the classes of ``features``, an extractor that has some; by default that of the dataset."""
+    """The Inception Score by the classes of another network, by default the dataset's classifier."""
     return _score(generated_logits, splits)
 
 
@@ -52,9 +53,15 @@ def _score(logits: Tensor, splits: int) -> float:
 
 
 def _of_split(logits: Tensor) -> Tensor:
-    log_p = logits.cpu().double().log_softmax(1)
-    log_mean = log_p.logsumexp(0) - math.log(len(logits))
-    return (log_p.exp() * (log_p - log_mean)).sum(1).mean().exp()
+    """Of (n, K) logits: the entropy of the mean of p(y | x) less the mean of their entropies, block by block."""
+    mean = torch.zeros(logits.shape[1], dtype=torch.float64)
+    negentropy = torch.zeros((), dtype=torch.float64)
+    for block in torch.split(logits, _BLOCK):
+        log_p = block.cpu().double().log_softmax(1)
+        p = log_p.exp()
+        mean += p.sum(0) / len(logits)
+        negentropy += (p * log_p.clamp_min(_LEAST)).sum() / len(logits)
+    return (negentropy - torch.xlogy(mean, mean).sum()).exp()
 
 
 @hookimpl

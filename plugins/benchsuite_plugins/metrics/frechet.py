@@ -69,6 +69,6 @@ def benchsuite_metrics() -> Sequence[Metric]:
     """Provides ``fd``, ``fid`` and ``fd_inf``."""
     return [
         Metric("fd", fd, higher_is_better=False, version=2),
-        Metric("fid", fid, higher_is_better=False, default=False),
+        Metric("fid", fid, higher_is_better=False, kind="image", default=False),
         Metric("fd_inf", fd_inf, higher_is_better=False, default=False),
     ]

@@ -43,7 +43,7 @@ def authpct(real_features: Tensor, generated_features: Tensor, shared: Shared, *
     """
     if len(real_features) < 2:
         raise NotApplicableError(f"two training images are needed; {len(real_features)} can be compared with")
-    found = shared(f"nearest_train {features}", lambda: nearest(generated_features, real_features))
+    found = _nearest_train(real_features, generated_features, shared)
     distances, own = _with_own(found, real_features)
     if bool(own.isinf().any()):
         raise NotApplicableError("the features of all training images are the same")
@@ -59,11 +59,14 @@ def nearest_train(
     *,
     features: str | None = None,
 ) -> Mapping[str, float]:
-    """Median distances to the nearest training image: of samples (``generated``), of test images (``test``), and the
-    first over the second (``ratio``), which is far below 1 where samples are copies; left out where the second is 0."""
+    """The median distance of samples to the nearest training image, beside that of test images.
+
+    Rows ``generated``, ``test``, and the first over the second, ``ratio``, which is far below 1 where samples are
+    copies, and left out where the second is 0.
+    """
     if not len(real_features):
         raise NotApplicableError("there is no training image to compare with")
-    found = shared(f"nearest_train {features}", lambda: nearest(generated_features, real_features))
+    found = _nearest_train(real_features, generated_features, shared)
     generated, test = float(found[0].median()), float(nearest(test_features, real_features)[0].median())
     rows = {"generated": generated, "test": test}
     return rows | {"ratio": generated / test} if test else rows
@@ -72,6 +75,11 @@ def nearest_train(
 def psnr_gap(reconstructed: Reconstructions, reconstructed_train: Reconstructions) -> Tensor:
     """The mean pSNR of training images less that of test images, in dB: what a model knows of its own images only."""
     return _mean_psnr(reconstructed_train) - _mean_psnr(reconstructed)
+
+
+def _nearest_train(real: Tensor, generated: Tensor, shared: Shared) -> Nearest:
+    """For each sample its distance from the nearest training row, and the number of that, computed once."""
+    return shared("nearest_train", lambda: nearest(generated, real))
 
 
 def _with_own(found: Nearest, real: Tensor) -> Nearest:
@@ -106,7 +114,7 @@ def _mean_psnr(reconstructed: Reconstructions) -> Tensor:
 def benchsuite_metrics() -> Sequence[Metric]:
     """Provides ``authpct``, ``nearest_train`` and ``psnr_gap``."""
     return [
-        Metric("authpct", authpct, higher_is_better=True, unit="%"),
+        Metric("authpct", authpct, higher_is_better=None, unit="%"),
         Metric("nearest_train", nearest_train, higher_is_better=None, default=False),
         Metric("psnr_gap", psnr_gap, higher_is_better=None, unit="dB", kind="image", default=False),
     ]

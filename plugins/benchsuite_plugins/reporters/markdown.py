@@ -30,7 +30,7 @@ def _sections(report: Report) -> list[str]:
     sections = _tables("Comparison", report.comparison)
     sections += ["Mean over seeds ± half width of the 95% t interval, from three seeds up."]
     if not report.cautions.empty:
-        sections += ["† To be known of these numbers:", frame_table(report.cautions)]
+        sections += ["## † Cautions", frame_table(report.cautions)]
     sections += _tables("Timing", report.timing)
     if not report.failures.empty:
         sections += ["## Without a number", frame_table(report.failures)]
@@ -39,6 +39,7 @@ def _sections(report: Report) -> list[str]:
     packages = ", ".join(f"{name} {version}" for name, version in environment.get("packages", {}).items())
     lines = [
         f"- command: `{clean(' '.join(provenance.get('command', [])))}`",
+        *(f"- scored by: `{clean(' '.join(command))}`" for command in provenance.get("scored", [])),
         f"- benchsuite {environment.get('benchsuite')}, commit {environment.get('commit')}",
         f"- {environment.get('processor')}, {environment.get('cores')} cores, Python {environment.get('python')}",
         f"- {packages}",
