@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchsuite import Dataset, NotApplicableError, Preparation, Samples, Split
+from benchsuite.harness.binding import extractor_of
+from benchsuite.harness.registry import load_registry
 from benchsuite.kit.classifiers import FeatureClassifier, SmallClassifier, fit_classifier
 from benchsuite.kit.files import locked, sha256
 from benchsuite_plugins.datasets.digits import Digits
@@ -202,7 +204,7 @@ def test_what_is_kept_says_what_it_is(trained: Trained) -> None:
     what, done, of = trained.reports[-1]
     assert what.startswith("training a classifier of npz[") and done == of == about["steps"] == len(trained.reports)
     (line,) = trained.said
-    assert f"it knows {about['accuracy']:.1%} of the test images" in line
+    assert line.endswith(f"accuracy on the classes of 57 test images: {about['accuracy']:.1%}")
 
 
 def test_a_classifier_that_is_there_is_trained_only_when_asked_and_then_to_the_same_bits(trained: Trained) -> None:
@@ -291,9 +293,11 @@ def test_without_classes_there_is_nothing_to_train_on(labels: str, tmp_path: Pat
             ask(tmp_path)
 
 
-def test_vectors_have_no_classifier() -> None:
-    with pytest.raises(NotApplicableError, match="dataset 'ring' has no images; select features=pixels"):
-        Classifier().for_dataset(Ring())
+@pytest.mark.parametrize("name", ["classifier", "inception", "lpips", "random_conv"])
+def test_vectors_have_no_features_of_images(name: str, tmp_path: Path) -> None:
+    with pytest.raises(NotApplicableError, match=f"features '{name}' are of images, and 'ring' has vectors; select"):
+        extractor_of(name, Ring(), tmp_path, load_registry())
+    assert extractor_of(None, Ring(), tmp_path, load_registry()).name == "pixels"
 
 
 def test_a_classifier_that_is_not_there_names_the_command_that_trains_it(saved_digits: Path, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def _describe(item: Any) -> dict[str, Any]:
     ]
     described = {
         "name": item.name,
-        "summary": text.partition("\n")[0],
+        "summary": " ".join(text.partition("\n\n")[0].split()),
         "parameters": parameters,
         "presets": {name: dict(values) for name, values in getattr(item, "presets", {}).items()},
     }

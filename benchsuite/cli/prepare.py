@@ -76,7 +76,8 @@ def command(names: tuple[str, ...], listing: bool, skip_bad: bool, force: bool, 
 
 def _sentence(prepared: dict[str, Any]) -> str:
     if "features" in prepared:
-        return f"{prepared['features']} {'is prepared' if prepared['needed'] else 'needs no preparation'}"
+        state = "is prepared" if prepared["needed"] else "needs no preparation"
+        return f"{prepared['features']} {state}: {prepared['fingerprint']}"
     shape = " x ".join(map(str, prepared["shape"]))
     rows = f"{prepared['train']} for training and {prepared['test']} for testing, each {shape}"
     if not prepared["needed"]:
@@ -85,12 +86,13 @@ def _sentence(prepared: dict[str, Any]) -> str:
 
 
 def _list(cache: Path, as_json: bool) -> None:
-    from benchsuite.harness.preparation import fetched, kept_features, stores
+    from benchsuite.harness.preparation import fetched, kept_features, stores, trained
     from benchsuite.kit.text import table
 
     prepared, files, kept = list(stores(cache)), list(fetched(cache)), list(kept_features(cache))
+    networks = list(trained(cache))
     if as_json:
-        found = {"cache": str(cache), "prepared": prepared, "fetched": files, "features": kept}
+        found = {"cache": str(cache), "prepared": prepared, "fetched": files, "trained": networks, "features": kept}
         click.echo(json.dumps(found, indent=1))
         return
     click.echo(f"{cache}: {len(prepared)} datasets prepared, {len(files)} files fetched")
@@ -113,11 +115,16 @@ def _list(cache: Path, as_json: bool) -> None:
         rows = [
             [item["dataset"], item["file"], str(item["mib"]), "whole" if item["whole"] else "in part"] for item in files
         ]
-        click.echo("\n" + table(["dataset", "file", "MiB", "fetched"], rows, [False, False, True, False]))
+        click.echo("\n" + table(["of", "file", "MiB", "fetched"], rows, [False, False, True, False]))
+    if networks:
+        rows = [[item["dataset"], item["extractor"], f"{item['accuracy']:.1%}"] for item in networks]
+        click.echo("\n" + table(["dataset", "trained", "accuracy"], rows, [False, False, True]))
 
     if kept:
         rows = [[item["dataset"], item["features"], str(item["mib"])] for item in kept]
-        click.echo("\nFeatures of training data, kept between runs; they may be removed:\n")
+        click.echo(
+            f"\nFeatures of training data, kept between runs, which may be removed: {cache / 'features' / 'kept'}\n"
+        )
         click.echo(table(["dataset", "features", "MiB"], rows, [False, False, True]))
 
 

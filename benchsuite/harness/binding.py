@@ -125,7 +125,8 @@ def extractor_of(text: str | None, dataset: Dataset, cache: Path, registry: Regi
     extractor: FeatureExtractor = make("features", selection.name, dict(selection.params), registry)
     if extractor.kind not in (None, dataset.kind):
         raise NotApplicableError(
-            f"features '{extractor.name}' are those of {extractor.kind}s; '{dataset.name}' has none"
+            f"features '{extractor.name}' are of {extractor.kind}s, and '{dataset.name}' has {dataset.kind}s; "
+            "select others: [features=pixels]"
         )
     return extractor.for_dataset(dataset)
 

@@ -121,6 +121,15 @@ def kept_features(cache: Path) -> Iterator[dict[str, Any]]:
             yield {**json.loads(about.read_text(encoding="utf-8")), "mib": round(_size(about.parent) / 2**20, 1)}
 
 
+def trained(cache: Path) -> Iterator[dict[str, Any]]:
+    """The networks that were trained on datasets: extractor, dataset, accuracy on its test split, file."""
+    for about in sorted((cache / "features").glob("*/*.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            content = json.loads(about.read_text(encoding="utf-8"))
+            found = {name: content[name] for name in ("dataset", "accuracy")}
+            yield {"extractor": about.parent.name, **found, "file": str(about.with_suffix(".safetensors"))}
+
+
 def _size(path: Path) -> int:
     """The bytes of a file, or of a folder with all in it; what vanishes meanwhile counts nothing."""
     total = 0

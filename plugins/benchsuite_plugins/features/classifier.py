@@ -192,11 +192,11 @@ class TrainedClassifier(FeatureExtractor):
             "recipe": _RECIPE,
         }
         write_text(weights.with_suffix(".json"), json.dumps(about, indent=1))
-        parts = "test images" if train.n_classes else "attributes of test images"
+        told = "classes" if train.n_classes else "attributes"
         seconds = time.monotonic() - started
         work.say(
             f"{self._selection}: a classifier for features was trained in {seconds:.0f} s; "
-            f"it knows {known:.1%} of the {parts}"
+            f"accuracy on the {told} of {len(test)} test images: {known:.1%}"
         )
 
     def _labelled(self, cache: Path) -> Samples:
