@@ -187,11 +187,13 @@ class Score:
 
     ``caution`` is a sentence that tables print under themselves. ``disqualifies`` says that the model copies its
     training data, so that its distances to them are no merit: every score of its samples is marked with the caution.
+    ``n`` is how many samples were compared, where it is not all.
     """
 
     value: float | Tensor | Mapping[str, float]
     caution: str = ""
     disqualifies: bool = False
+    n: int | None = None
 
 
 @dataclass(frozen=True)

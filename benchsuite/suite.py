@@ -17,6 +17,7 @@ from benchsuite.harness.environment import describe, usable_cores
 from benchsuite.harness.plan import Plan, PlannedCell, cells_of
 from benchsuite.harness.recipe import Recipe, read_recipe, recipe_from
 from benchsuite.harness.registry import Registry, load_registry
+from benchsuite.harness.runner import SCORING_FAILED
 from benchsuite.harness.scoring import plan_scoring, scored_run
 from benchsuite.harness.store import RunStore, find_run, seen_by
 
@@ -55,7 +56,8 @@ class Outcome:
         if self.interrupted:
             return EXIT_INTERRUPTED
         statuses = {r.status for r in self.records} | {row.status for r in self.records for row in r.metrics}
-        return EXIT_OK if statuses <= {"ok", "skipped"} else EXIT_CELL_FAILED
+        notes = [note for r in self.records for note in r.notes if note.startswith(SCORING_FAILED)]
+        return EXIT_OK if statuses <= {"ok", "skipped"} and not notes else EXIT_CELL_FAILED
 
 
 def run(
@@ -107,9 +109,6 @@ def score(
     registry, store = load_registry(), find_run(Path(run))
     with store.exclusive():
         plan = plan_scoring(store, chosen or (), registry, samples=samples, force=force)
-        for planned in plan.to_run:
-            if planned.record is not None and planned.record != store.record(planned.cell.key):
-                store.write_record(planned.record)
         return _Drive(plan, store, registry, observer or Observer(), rescore=force).go(
             scored_run(store, plan, sys.argv)
         )
@@ -218,6 +217,7 @@ class _Drive:
             forced=frozenset(p.cell.key for p in to_run) if self.forced else frozenset(),
             attempts={p.cell.key: _attempts(p) for p in to_run},
             rescore=self.rescore,
+            notes={p.cell.key: p.note for p in to_run},
         )
         executor: Executor = self.registry.get("executors", recipe.executor)()
         isolation.start_isolation()

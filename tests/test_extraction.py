@@ -14,7 +14,7 @@ import torch
 from test_tables import cell
 from torch import Tensor
 
-from benchsuite import Dataset, FeatureExtractor, NotApplicableError, Samples, run
+from benchsuite import ContractError, Dataset, FeatureExtractor, NotApplicableError, Samples, run
 from benchsuite.harness.binding import BY_EXTRACTOR
 from benchsuite.harness.extraction import Extraction
 from benchsuite.harness.keeping import kept_features, kept_moments
@@ -27,6 +27,7 @@ from benchsuite.kit.timing import Timings
 CPU = torch.device("cpu")
 PASSES: Counter[int] = Counter()  # rows that were extracted, by how many samples they belong to
 ROWS = {"train": 50, "real": 9, "generated": 20}
+PROBED = 2  # rows by which it is found how many features there are, before moments are made
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,12 @@ def extraction(folder: Path, extractor: FeatureExtractor | None = None, **change
             known[key] = make()
         return known[key]
 
-    copied = changes.pop("copied", None)
+    copied, data = changes.pop("copied", None), changes.pop("data", "data")
     extractor = extractor or Flat()
     return Extraction(
         extractor,
         extractor.fingerprint(folder),
+        data=data,
         once=once,
         samples=samples,
         copied=copied,
@@ -92,7 +94,7 @@ def test_one_pass_feeds_every_metric(tmp_path: Path) -> None:
     made = extraction(tmp_path)
     for name in ("real_features", "real_moments", "generated_features", "generated_moments", "test_features") * 2:
         made.get(name)
-    assert PASSES["rows"] == sum(ROWS.values())
+    assert PASSES["rows"] == sum(ROWS.values()) + PROBED
 
 
 def test_another_cell_extracts_its_own_samples_only(tmp_path: Path) -> None:
@@ -103,15 +105,14 @@ def test_another_cell_extracts_its_own_samples_only(tmp_path: Path) -> None:
     assert torch.equal(second.get("real_features"), expected[0])
     assert torch.equal(second.get("real_moments").covariance, expected[1])
     second.get("generated_features")
-    assert PASSES["rows"] == ROWS["generated"]
+    assert PASSES["rows"] == ROWS["generated"] + PROBED
 
 
 @pytest.mark.parametrize(
     ("factor", "changes"),
     [
         (2.0, {}),
-        (1.0, {"dataset_fingerprint": "other"}),
-        (1.0, {"content": "other"}),
+        (1.0, {"data": "other"}),
         (1.0, {"subset": 50}),
         (1.0, {"threads": 2}),
     ],
@@ -125,7 +126,7 @@ def test_what_could_change_a_bit_of_them_makes_them_anew(
     other = extraction(tmp_path, Flat(factor), **changes)
     assert torch.equal(other.get("real_features"), factor * samples("train")[:].flatten(1))
     torch.testing.assert_close(other.get("real_moments").mean, factor * samples("train")[:].double().mean(0).flatten())
-    assert PASSES["rows"] == ROWS["train"]
+    assert PASSES["rows"] == ROWS["train"] + PROBED
 
 
 def test_rows_that_a_model_copied_are_left_out_of_the_reference(tmp_path: Path) -> None:
@@ -288,3 +289,78 @@ def test_metrics_share_what_they_have_in_common_under_the_same_features_only(tmp
     (record,) = run({"methods": "pca", "metrics": metrics, "samples": 200}, out=tmp_path / "out").records
     own, named, pixels, _ = (row.value for row in record.metrics)
     assert own == named != pixels
+
+
+class Odd(Flat):
+    """Features that are not (N, D) float32."""
+
+    def __init__(self, change: Callable[[Tensor], Any]) -> None:
+        object.__setattr__(self, "change", change)
+        object.__setattr__(self, "factor", 1.0)
+
+    def load(self, cache: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
+        change = vars(self)["change"]
+        return lambda x: change(x.flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("change", "got"),
+    [
+        (lambda x: x[:, 0], r"\(50,\)"),
+        (lambda x: x[:, :, None], r"\(50, 6, 1\)"),
+        (lambda x: x[1:], r"\(49, 6\)"),
+        (lambda x: x.numpy(), "ndarray"),
+    ],
+    ids=["no columns", "three axes", "a row less", "no tensor"],
+)
+def test_features_of_another_shape_are_refused_and_not_kept(change: Any, got: str, tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=rf"extractor 'flat' made {got} of 50 samples, not \(50, D\)"):
+        extraction(tmp_path, Odd(change)).get("real_features")
+    assert not list(tmp_path.rglob("features.npy"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_features_of_another_precision_are_made_single_alike_whether_kept_or_not(
+    dtype: torch.dtype, tmp_path: Path
+) -> None:
+    made = extraction(tmp_path, Odd(lambda x: x.to(dtype)))
+    assert made.get("real_features").dtype == made.get("generated_features").dtype == torch.float32
+
+
+def test_what_a_killed_cell_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".features.npy.123.abc.part").write_bytes(b"half")
+    keep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "about.json", "features.npy"]
+
+
+def test_a_cache_that_can_only_be_read_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(tmp_path)
+
+    def refuse(*arguments: Any) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("benchsuite.harness.keeping.locked_in_turn", refuse)
+    assert float(keep(tmp_path, 2.0).sum()) == 12
+
+
+def test_data_that_changed_since_training_are_never_compared_with_what_was_kept_of_others(tmp_path: Path) -> None:
+    one, other = (extraction(tmp_path, data=data) for data in ("as it was", "as it is"))
+    one.get("real_features")
+    PASSES.clear()
+    other.get("real_features")
+    assert PASSES["rows"] == ROWS["train"]
+
+
+def test_an_extractor_that_draws_gives_the_same_whether_its_reference_is_kept_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def noisy(self: Any, cache: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
+        return lambda x: x.flatten(1)[:, :32] + torch.randn(len(x), 32)
+
+    monkeypatch.setattr("benchsuite_plugins.features.pixels.Pixels.load", noisy)
+    monkeypatch.setattr("benchsuite_plugins.features.pixels.Pixels.kept", True)
+    monkeypatch.setenv("BENCHSUITE_CACHE", str(tmp_path / "cache"))
+    recipe = {"methods": "pca", "metrics": "fd[features=pixels]", "samples": 200}
+    monkeypatch.setenv("BENCHSUITE_ISOLATION", "fork")
+    found = [run(recipe, out=tmp_path / name).records[0].metrics[0].value for name in ("cold", "warm")]
+    assert found[0] == found[1] is not None

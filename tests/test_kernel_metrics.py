@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from benchsuite import NotApplicableError
+from benchsuite import NotApplicableError, Score
 from benchsuite.kit import kernel
 from benchsuite.kit.kernel import kernel_distance
 from benchsuite_plugins.metrics.kernel import benchsuite_metrics, kid
@@ -83,15 +83,15 @@ def test_single_precision_features_lose_little() -> None:
 def test_the_metric_takes_evenly_spaced_rows_up_to_its_limit_and_draws_nothing() -> None:
     a, b = normal(100, 4, 0), normal(60, 4, 1)
     state = torch.get_rng_state()
-    assert kid(a, b) == kernel_distance(a, b)
-    assert kid(a, b, limit=20) == kernel_distance(a[::5], b[::3])
+    assert kid(a, b) == Score(kernel_distance(a, b), n=len(b))
+    assert kid(a, b, limit=20) == Score(kernel_distance(a[::5], b[::3]), n=20)
     assert torch.equal(state, torch.get_rng_state())
 
 
 def test_nan_is_never_a_score() -> None:
     a, b = normal(10, 3, 0), normal(10, 3, 1)
     a[4, 2] = math.nan
-    assert math.isnan(kid(a, b)) and math.isnan(kid(b, a))
+    assert math.isnan(float(kid(a, b).value)) and math.isnan(float(kid(b, a).value))
 
 
 @pytest.mark.parametrize(("n", "m"), [(1, 5), (5, 1), (5, 0)])

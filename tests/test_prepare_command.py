@@ -232,6 +232,15 @@ def test_a_labelled_folder_is_prepared_with_its_classifier(
     rows = json.loads(command_line(*run, check=0).stdout)["results"]
     assert [row["status"] for row in rows] == ["ok", "ok"]
     (weights,) = (cache / "features" / "classifier").glob("*.safetensors")
+    damaged, whole = weights.read_bytes()[:-8], weights.read_bytes()
+    weights.write_bytes(damaged)
+    refused = json.loads(command_line(*run, "--fresh", check=1).stdout)
+    assert {row["status"] for row in refused["results"]} == {"error"} and "SHA-256" in refused["results"][0]["reason"]
+    weights.write_bytes(whole)
+    mended = json.loads(command_line(*run, "--out", refused["folder"], check=0).stdout)["results"]
+    assert [row["value"] for row in mended] == [row["value"] for row in rows]
     weights.unlink()
+    stands = json.loads(command_line(*run, check=0).stdout)["results"]
+    assert [row["value"] for row in stands] == [row["value"] for row in rows]
     again = json.loads(command_line(*run, "--fresh", check=0).stdout)["results"]
     assert {row["status"] for row in again} == {"skipped"} and "run: benchsuite prepare" in again[0]["reason"]

@@ -5,14 +5,20 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from conftest import CommandLine
 
-from benchsuite import run, score
+from benchsuite import Metric, Score, run, score
 from benchsuite.errors import StoreError
+from benchsuite.harness.binding import BoundMetric
+from benchsuite.harness.evaluation import Evaluation
 from benchsuite_plugins.executors.local import Local
 
 RECIPE = {"methods": "pca,vae[epochs=1]", "samples": 64, "metrics": "psnr"}
@@ -176,3 +182,57 @@ def test_python_scores_as_the_command_does(trained: Path) -> None:
     assert outcome.exit_code == 0 and [row.selection for row in outcome.records[0].metrics] == ["psnr", "fd"]
     with pytest.raises(StoreError, match="no run directory"):
         score(trained / "nothing", "fd")
+
+
+def test_a_model_is_never_thrown_away_because_code_changed(
+    command_line: CommandLine, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = trained.glob("cells/pca*/model.pt")
+    other = torch.load(path, weights_only=True) | {"unheard_of": torch.zeros(1)}
+    torch.save(other, path)  # as it would be of a version whose model had one parameter more
+    result = command_line("score", "out", "--metrics", "fd", check=1)
+    assert "scoring failed, earlier scores stand" in result.stdout and path.exists()
+    assert values(trained)["pca", "psnr"] and not values(trained)["pca", "fd"]
+    other.pop("unheard_of")
+    torch.save(other, path)
+    again = command_line("score", "out", "--metrics", "fd", check=0)
+    assert "scoring failed" not in again.stdout and values(trained)["pca", "fd"]
+
+
+def test_a_score_that_cannot_be_made_anew_fails_the_command_and_stands(
+    command_line: CommandLine, trained: Path
+) -> None:
+    command_line("score", "out", "--metrics", "fd", check=0)
+    before = values(trained)
+    for path in trained.glob("cells/*/model.pt"):
+        path.unlink()
+    result = command_line("score", "out", "--metrics", "fd", "--samples", "500", check=1)
+    assert "note: pca on digits, seed 0: scoring failed, earlier scores stand: " in result.stdout
+    assert values(trained) == before
+    assert {record["cell"]["samples"] for record in records(trained).values()} == {64}
+
+
+def test_a_metric_that_is_not_installed_any_more_keeps_its_score(command_line: CommandLine, trained: Path) -> None:
+    (path,) = trained.glob("cells/pca*/record.json")
+    for file in (path, trained / "run.json"):
+        file.write_text(file.read_text().replace('"psnr"', '"gone"'))
+    command_line("score", "out", "--metrics", "fd", check=1)  # the other method has no score under that name
+    assert values(trained)["pca", "gone"] and values(trained)["pca", "fd"]
+
+
+def test_what_failed_is_tried_again(command_line: CommandLine, trained: Path) -> None:
+    (path,) = trained.glob("cells/pca*/record.json")
+    command_line("score", "out", "--metrics", "fd", check=0)
+    record, true = json.loads(path.read_text()), values(trained)
+    record["metrics"][1] |= {"status": "error", "value": None, "reason": "a mishap"}
+    path.write_text(json.dumps(record))
+    command_line("score", "out", "--metrics", "fd", check=0)
+    assert values(trained) == true
+
+
+@pytest.mark.parametrize("true", [np.bool_(True), torch.tensor(True)], ids=["numpy", "torch"])
+def test_a_verdict_may_be_of_any_librarys_truth(true: Any) -> None:
+    cell = SimpleNamespace(_cell=SimpleNamespace(samples=5, seed=0))
+    bound = BoundMetric("m", Metric("m", len, None), {}, (), {})
+    row = Evaluation._row(cell, bound, "", 1.0, Score(1.0, disqualifies=true), {})  # type: ignore[arg-type]
+    assert row.disqualifies is True and row.reason == "copies its training data" and json.dumps(asdict(row))

@@ -10,8 +10,7 @@ import pytest
 from scipy import stats
 
 from benchsuite.contracts import Cell, MetricRow, PhaseRow, Record
-from benchsuite.harness.evaluation import marked
-from benchsuite.harness.store import RESULT_COLUMNS, TIMING_COLUMNS, result_rows, timing_rows
+from benchsuite.harness.store import RESULT_COLUMNS, TIMING_COLUMNS, marked, result_rows, timing_rows
 from benchsuite.results.statistics import summarise
 from benchsuite.results.tables import cautions, comparison, failures, format_summary, protocols, timing
 

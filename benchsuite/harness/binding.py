@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchsuite.contracts import Dataset, FeatureExtractor, Metric
+from benchsuite.contracts import Cell, Dataset, FeatureExtractor, Metric
 from benchsuite.errors import BenchsuiteError, NotApplicableError, ParameterError, PluginError, reason_of
 from benchsuite.harness.identity import source_fingerprint
 from benchsuite.harness.recipe import Selection, parse_selections
@@ -131,6 +131,12 @@ def extractor_of(text: str | None, dataset: Dataset, cache: Path, registry: Regi
     return extractor.for_dataset(dataset)
 
 
+def dataset_fingerprint(cell: Cell, dataset: Dataset) -> str:
+    """Identifies the data that ``cell`` loads now, which may be others than it was planned with."""
+    source = source_fingerprint(type(dataset).__module__)
+    return digest([cell.dataset_name, cell.content or cell.dataset_params, source], 8)
+
+
 @dataclass(frozen=True)
 class BoundMetric:
     """A metric with its parameters, the artefacts it asks for, and the protocol that its scores follow.
@@ -180,6 +186,10 @@ def bind_metric(
             raise
         except Exception as error:  # a plugin's code
             raise PluginError(f"{metric.name}: its feature extractor failed: {reason_of(error)}") from error
+    try:
+        json.dumps(protocol)
+    except (TypeError, ValueError):
+        raise PluginError(f"{metric.name}: parameters and fingerprints of extractors are text and numbers") from None
     return BoundMetric(selection.unlabelled(), metric, params, artefacts, protocol, extractor, problem)
 
 

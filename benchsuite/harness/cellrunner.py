@@ -6,7 +6,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchsuite.contracts import Cell, PhaseRow, Record, Status
@@ -40,6 +40,7 @@ class CellRunner:
     forced: frozenset[str]  # keys of cells to begin anew
     attempts: Mapping[str, int]  # how often each cell has failed before
     rescore: bool = False  # also what is scored already
+    notes: Mapping[str, str] = field(default_factory=dict)  # for the records of cells that are only scored
 
     def __call__(self, cell: Cell) -> Record:
         """Never raises what concerns this cell alone."""
@@ -65,6 +66,7 @@ class CellRunner:
             attempts,
             self.memory_limit,
             self.rescore,
+            self.notes.get(cell.key, ""),
         )
         before = _time_of(folder / "record.json")
         began = time.perf_counter()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ import torch
 from torch import Tensor
 
 from benchsuite.contracts import Cell, Dataset, DataSpec, MetricRow, Model, Score, Status
-from benchsuite.errors import ContractError, DivergedError, NotApplicableError, PluginError, is_out_of_memory
-from benchsuite.harness.binding import BY_EXTRACTOR, BoundMetric
+from benchsuite.errors import BenchsuiteError, ContractError, DivergedError, NotApplicableError, is_out_of_memory
+from benchsuite.harness.binding import BY_EXTRACTOR, BoundMetric, dataset_fingerprint
 from benchsuite.harness.extraction import Extraction
 from benchsuite.harness.loading import load_split
 from benchsuite.kit.files import digest
@@ -30,6 +31,7 @@ TRAIN_IMAGES = 256  # training images that are reconstructed, the same ones for 
 _RESTARTS = 2
 _TOLERANCE = 1e-4  # how far outside [0, 1] rounding may take an image
 # Which artefact's length a row counts as its n, the first that the metric asks for; samples go before all of them.
+_COPIES = "copies its training data"
 _COUNTED = ("reconstructed_train", "reconstructed", "codes_train", "codes", "real")
 
 
@@ -74,8 +76,8 @@ class Evaluation:
         metric = bound.metric
         try:
             arguments = [self._artefact(name, bound) for name in bound.artefacts]
-            self._seed_globals(f"metric/{bound.selection}")
-            with self._timings.phase(f"metric.{metric.name}"), torch.no_grad():
+            seeded = self._seeded(f"metric/{bound.selection}")
+            with seeded, self._timings.phase(f"metric.{metric.name}"), torch.no_grad():
                 result = metric.compute(*arguments, **bound.params)
             score = result if isinstance(result, Score) else Score(result)
             values = score.value if isinstance(score.value, Mapping) else {"": score.value}
@@ -99,7 +101,7 @@ class Evaluation:
     def _row(self, bound: BoundMetric, key: str, value: float, score: Score, sizes: Mapping[str, int]) -> MetricRow:
         metric, name = bound.metric, f"{bound.selection}.{key}" if key else bound.selection
         sampled = any(artefact.startswith("generated") for artefact in bound.artefacts)
-        n = self._cell.samples if sampled else next((sizes[of] for of in _COUNTED if of in sizes), None)
+        n = score.n or (self._cell.samples if sampled else next((sizes[of] for of in _COUNTED if of in sizes), None))
         row = MetricRow(
             name,
             bound.selection,
@@ -108,11 +110,13 @@ class Evaluation:
             metric.direction,
             n,
             bound.fingerprint,
-            reason=score.caution,
+            reason=str(score.caution) or (_COPIES if score.disqualifies else ""),
             protocol={**bound.protocol, "seed": self._cell.seed, "n": sizes},
-            disqualifies=score.disqualifies,
+            disqualifies=bool(score.disqualifies),
         )
-        return row if value == value else replace(row, value=None, status="error", reason="the metric returned NaN")
+        if value == value:
+            return row
+        return replace(row, value=None, status="error", reason="the metric returned NaN", disqualifies=False)
 
     def _artefact(self, name: str, bound: BoundMetric) -> Any:
         if name == "generator":
@@ -124,13 +128,14 @@ class Evaluation:
         return self._extraction(bound).get(name)
 
     def _extraction(self, bound: BoundMetric) -> Extraction:
-        if bound.extractor is None:
+        if bound.extractor is None or bound.problem:
             raise NotApplicableError(bound.problem)
         fingerprint = bound.protocol["features"]
         if fingerprint not in self._extractions:
             self._extractions[fingerprint] = Extraction(
                 bound.extractor,
                 fingerprint,
+                data=dataset_fingerprint(self._cell, self.dataset),
                 once=self._once,
                 samples=self._get,
                 copied=getattr(self.model, "copied_rows", None),
@@ -152,22 +157,32 @@ class Evaluation:
     def _once(self, key: str, make: Callable[[], Any]) -> Any:
         """What ``make`` returns, made the first time only; that it cannot be made is remembered too."""
         if key not in self._made:
-            self._seed_globals(key)
-            try:
-                self._made[key] = make()
-            except Exception as error:
-                self._made[key] = error
+            with self._seeded(key):
+                try:
+                    self._made[key] = make()
+                except Exception as error:
+                    self._made[key] = error
         made = self._made[key]
         if isinstance(made, Exception):
             raise made
         return made
 
-    def _seed_globals(self, purpose: str) -> None:
-        """What draws from global generators must not depend on which metrics were asked for before."""
+    @contextmanager
+    def _seeded(self, purpose: str) -> Iterator[None]:
+        """What draws from global generators must depend neither on which metrics were asked for before nor on which
+        artefacts were made, or found in the cache, meanwhile."""
         seed = int(digest([self._cell.seed, purpose], 8), 16)
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
+        before = random.getstate(), np.random.get_state()
+        devices = [self.train.device] if self.train.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            random.seed(seed)
+            np.random.seed(seed)
+            torch.manual_seed(seed)
+            try:
+                yield
+            finally:
+                random.setstate(before[0])
+                np.random.set_state(before[1])
 
     def _generator(self, purpose: str) -> torch.Generator:
         return torch.Generator().manual_seed(int(digest([self._cell.seed, purpose], 13), 16))
@@ -282,22 +297,7 @@ def unscored(bound: BoundMetric, status: Status, reason: str) -> MetricRow:
     return MetricRow(*row, status=status, reason=reason, protocol=bound.protocol)
 
 
-def marked(rows: Iterable[MetricRow]) -> tuple[MetricRow, ...]:
-    """``rows`` of one cell, where one says that the model copies its training data, with that caution at every score
-    of its samples."""
-    rows = tuple(rows)
-    cautions = tuple(dict.fromkeys(row.reason for row in rows if row.disqualifies))
-    return tuple(_with_cautions(row, cautions) for row in rows)
-
-
-def _with_cautions(row: MetricRow, cautions: tuple[str, ...]) -> MetricRow:
-    if row.status != "ok" or "samples" not in row.protocol:
-        return row
-    new = [caution for caution in cautions if caution not in row.reason]
-    return replace(row, reason="; ".join(text for text in (row.reason, *new) if text))
-
-
-def broken_metric(selection: str, error: PluginError) -> MetricRow:
+def broken_metric(selection: str, error: BenchsuiteError) -> MetricRow:
     """The row of a metric whose plugin is broken."""
     return MetricRow(selection, selection, None, "", "none", None, "", "error", str(error))
 

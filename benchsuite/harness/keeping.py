@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.lib import format as npy
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from benchsuite.kit.files import locked_in_turn, replacing, write_text
@@ -29,10 +29,15 @@ def kept_features(folder: Path, about: dict[str, str], rows: int, make: Callable
     Raises OSError where the folder cannot be written, and what ``make`` raises.
     """
     path = folder / _FEATURES
+    found = _mapped(path, rows)
+    if found is not None:
+        return found
     folder.mkdir(parents=True, exist_ok=True)
     with locked_in_turn(folder / ".lock", lambda: None):
         found = _mapped(path, rows)
         if found is None:
+            for part in folder.glob(f".{_FEATURES}.*"):  # of cells that were killed
+                part.unlink(missing_ok=True)
             with replacing(path) as temporary:
                 _write(temporary, rows, make())
             write_text(folder / _ABOUT, json.dumps(about))
@@ -54,7 +59,8 @@ def kept_moments(folder: Path, device: torch.device, make: Callable[[], Moments]
         moments = make()
     try:
         with replacing(path) as temporary:
-            save_file({name: value.cpu() for name, value in moments.state().items()}, temporary)
+            # save_file would make a file that nobody else may read.
+            temporary.write_bytes(save({name: value.cpu() for name, value in moments.state().items()}))
     except OSError:
         pass
     return moments

@@ -31,6 +31,7 @@ class PlannedCell:
     action: Action
     why: str
     record: Record | None = None
+    note: str = ""  # for the record, once it is scored
 
 
 @dataclass(frozen=True)
@@ -278,11 +279,14 @@ def _plain(value: Any) -> Any:
 def unscored_metrics(metrics: list[BoundMetric | Selection], record: Record) -> Iterator[str]:
     """The selections of ``metrics`` that ``record`` has no score of under their protocols."""
     done = {(row.selection, row.fingerprint) for row in record.metrics if row.status in ("ok", "skipped")}
+    scored = {row.selection for row in record.metrics if row.status == "ok"}
     broken = {row.selection for row in record.metrics if row.status == "error"}
     for metric in metrics:
         if isinstance(metric, Selection):
             if metric.unlabelled() not in broken:
                 yield metric.unlabelled()
+        elif metric.problem and metric.selection in scored:
+            continue  # what is missing now was there when it was scored
         elif (metric.selection, metric.fingerprint) not in done:
             yield metric.selection
 

@@ -22,13 +22,14 @@ from benchsuite.errors import (
     DivergedError,
     NotApplicableError,
     PluginError,
+    UsageError,
     is_out_of_memory,
     reason_of,
     text_of,
 )
 from benchsuite.harness.binding import bind_metric, make
 from benchsuite.harness.environment import cache_folder, environment_key
-from benchsuite.harness.evaluation import Evaluation, broken_metric, check_output, marked
+from benchsuite.harness.evaluation import Evaluation, broken_metric, check_output
 from benchsuite.harness.loading import load_split
 from benchsuite.harness.pictures import write_sheet
 from benchsuite.harness.recipe import parse_selections
@@ -41,6 +42,8 @@ from benchsuite.kit.timing import Timings
 from benchsuite.kit.training import Run
 
 _CHECKPOINT_SECONDS = float(os.environ.get("BENCHSUITE_CHECKPOINT_SECONDS", "10"))
+SCORING_FAILED = "scoring failed, earlier scores stand"
+OTHER_CODE = "scored by code, or on data, other than it was trained with"
 _BUSY_SHARE = 0.8  # of one processor, below which a cell had to wait for others
 
 
@@ -48,7 +51,8 @@ _BUSY_SHARE = 0.8  # of one processor, below which a cell had to wait for others
 class Job:
     """What a cell's process is told.
 
-    ``score_only`` scores a finished model again without training it; ``rescore`` also what stands already.
+    ``score_only`` scores a finished model again without training it; ``rescore`` also what stands already. ``note`` is
+    for the record of such a model.
     """
 
     cell: Cell
@@ -59,6 +63,7 @@ class Job:
     attempts: int
     memory_limit: int | None
     rescore: bool = False
+    note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As JSON, for the pipe."""
@@ -136,10 +141,13 @@ class _Work:
         if not path.exists():
             raise BenchsuiteError("no model was kept to score; run it again, without --keep none")
         try:
-            model.load_state_dict(torch.load(path, map_location=self.device, weights_only=True))
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except MemoryError:
+            raise
         except Exception:
             path.unlink(missing_ok=True)  # damaged: the next plan trains the cell again
             raise
+        model.load_state_dict(state)  # which fails where code has changed: no fault of the file's
         known = () if self.job.rescore else previous.metrics
         record = self._evaluate(method, dataset, train, spec, model, known)
         others = [row for row in previous.metrics if row.selection not in self.cell.metrics]
@@ -147,7 +155,8 @@ class _Work:
         return replace(  # what training was stays as it was: device, environment, attempts, notes
             previous,
             cell=replace(self.cell, metrics=tuple(selections)),
-            metrics=marked((*record.metrics, *others)),
+            metrics=(*record.metrics, *others),
+            notes=(*_lasting(previous.notes), *([self.job.note] if self.job.note else [])),
             phases=_merged(previous.phases, record.phases),
             reconstruction=record.reconstruction or previous.reconstruction,
         )
@@ -230,7 +239,7 @@ class _Work:
         in_parameters = isinstance(codes, torch.nn.Parameter)
         return replace(
             record,
-            metrics=marked(rows),
+            metrics=tuple(rows),
             parameters=parameter_count(model) - (codes.numel() if in_parameters and codes is not None else 0),
             codes=None if codes is None else codes.numel(),
             reconstruction=", ".join(f"{split} by {source}" for split, source in sorted(evaluation.sources.items())),
@@ -238,13 +247,16 @@ class _Work:
 
     def _score(self, evaluation: Evaluation, text: str, known: tuple[MetricRow, ...]) -> list[MetricRow]:
         (selection,) = parse_selections(text)
+        known = tuple(row for row in known if row.selection == text and row.status in ("ok", "skipped"))
+        before = [row for row in known if row.status == "ok"]
         try:
             cell, cache = self.cell, cache_folder()
             bound = bind_metric(selection, evaluation.dataset, cache, cell.samples, cell.subset, self.registry)
-        except PluginError as error:
-            return [broken_metric(text, error)]
-        stands = [r for r in known if (r.selection, r.fingerprint) == (bound.selection, bound.fingerprint)]
-        return stands or evaluation.score(bound)
+        except (PluginError, UsageError) as error:  # what is not installed any more was when it was scored
+            return before or [broken_metric(text, error)]
+        if bound.problem and before:
+            return before
+        return [row for row in known if row.fingerprint == bound.fingerprint] or evaluation.score(bound)
 
     def _record(self, status: Status, reason: str) -> Record:
         phases = tuple(
@@ -275,11 +287,22 @@ def _allow_tf32(allowed: bool) -> None:
 
 
 def with_failed_metrics(record: Record, cell: Cell, status: Status, reason: str) -> Record:
-    """``record`` of a trained model that could not be scored again: new metrics are failed rows, old ones stand."""
-    missing = [text for text in cell.metrics if text not in {row.selection for row in record.metrics}]
+    """``record`` of a trained model that could not be scored again: what has no score fails, what has one stands."""
+    standing = [r for r in record.metrics if r.status in ("ok", "skipped") or r.selection not in cell.metrics]
+    missing = [text for text in cell.metrics if text not in {row.selection for row in standing}]
     rows = [MetricRow(text, text, None, "", "none", None, "", status, reason) for text in missing]
     metrics = tuple(dict.fromkeys((*cell.metrics, *record.cell.metrics)))
-    return replace(record, cell=replace(cell, metrics=metrics), metrics=(*record.metrics, *rows))
+    return replace(
+        record,
+        cell=replace(record.cell, metrics=metrics),
+        metrics=(*standing, *rows),
+        notes=(*_lasting(record.notes), f"{SCORING_FAILED}: {reason}"),
+    )
+
+
+def _lasting(notes: tuple[str, ...]) -> tuple[str, ...]:
+    """Without those of an earlier attempt at scoring."""
+    return tuple(note for note in notes if not note.startswith((SCORING_FAILED, OTHER_CODE)))
 
 
 def _resolve_device(name: str) -> torch.device:

@@ -10,9 +10,8 @@ from benchsuite.errors import StoreError
 from benchsuite.harness.plan import AskedCell, Plan, PlannedCell, cells_of, unscored_metrics
 from benchsuite.harness.recipe import Selection, recipe_from
 from benchsuite.harness.registry import Registry
+from benchsuite.harness.runner import OTHER_CODE
 from benchsuite.harness.store import RunStore, seen_by
-
-_OTHER_CODE = "scored by code, or on data, other than it was trained with"
 
 
 def plan_scoring(
@@ -35,7 +34,10 @@ def plan_scoring(
     asked = {(one.cell.method, one.cell.dataset, one.cell.seed): one for one in cells_of(recipe, registry).asked}
     cells = []
     for record, texts in found:
-        one = asked[record.cell.method, record.cell.dataset, record.cell.seed]
+        one = asked.get((record.cell.method, record.cell.dataset, record.cell.seed))
+        if one is None:  # its plugin is broken by now
+            cells.append(PlannedCell(record.cell, "done", "its method or dataset cannot be used", record))
+            continue
         wanted = tuple(dict.fromkeys((*texts, *one.cell.metrics)))
         cells.append(_planned(record, one, replace(record.cell, metrics=wanted, samples=recipe.samples), force))
     return Plan(recipe, tuple(cells))
@@ -43,12 +45,12 @@ def plan_scoring(
 
 def _planned(record: Record, asked: AskedCell, cell: Cell, force: bool) -> PlannedCell:
     missing = [*unscored_metrics(asked.metrics, record)]
-    if record.status != "ok" or not (missing or force):
+    redrawn = cell.samples != record.cell.samples
+    if record.status != "ok" or not (missing or redrawn or force):
         why = "scored already" if record.status == "ok" else f"ended as {record.status}"
         return PlannedCell(cell, "done", why, seen_by(record, cell))
-    if asked.cell.key != cell.key and _OTHER_CODE not in record.notes:
-        record = replace(record, notes=(*record.notes, _OTHER_CODE))
-    return PlannedCell(cell, "score", ", ".join(missing) or "scored again", record)
+    note = OTHER_CODE if asked.cell.key != cell.key else ""
+    return PlannedCell(cell, "score", ", ".join(missing) or "scored again", record, note)
 
 
 def scored_run(store: RunStore, plan: Plan, command: list[str]) -> dict[str, Any]:

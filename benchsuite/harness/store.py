@@ -159,9 +159,28 @@ class RunStore:
 
 
 def seen_by(record: Record, cell: Cell) -> Record:
-    """``record`` with the rows that ``cell`` asks for only, in its order; a record may hold those of earlier plans."""
-    rows = [row for selection in cell.metrics for row in record.metrics if row.selection == selection]
+    """``record`` with the rows that ``cell`` asks for only, in its order; a record may hold those of earlier plans.
+
+    Rows are marked by what any row of the record says of the model.
+    """
+    marked_rows = marked(record.metrics)
+    rows = [row for selection in cell.metrics for row in marked_rows if row.selection == selection]
     return replace(record, cell=cell, metrics=tuple(rows))
+
+
+def marked(rows: Iterable[MetricRow]) -> tuple[MetricRow, ...]:
+    """``rows`` of one cell, where one says that the model copies its training data, with that caution at every score
+    of its samples."""
+    rows = tuple(rows)
+    cautions = tuple(dict.fromkeys(row.reason for row in rows if row.disqualifies and row.status == "ok"))
+    return tuple(_with_cautions(row, cautions) for row in rows)
+
+
+def _with_cautions(row: MetricRow, cautions: tuple[str, ...]) -> MetricRow:
+    if row.status != "ok" or "samples" not in row.protocol:
+        return row
+    new = [caution for caution in cautions if caution not in row.reason]
+    return replace(row, reason="; ".join(text for text in (row.reason, *new) if text))
 
 
 def result_rows(run: str, records: Iterable[Record]) -> Iterator[dict[str, Any]]:

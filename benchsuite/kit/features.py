@@ -21,11 +21,12 @@ from benchsuite.kit.samples import Samples
 
 def extract(
     samples: Samples, features: Callable[[Tensor], Tensor], device: torch.device, size: int = 256
-) -> Iterator[Tensor]:
-    """The features of all ``samples`` in order, (n, D) at a time, on ``device``."""
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """All ``samples`` in order, (n, *shape) at a time, with their features, (n, D), on ``device``."""
     with torch.no_grad():
         for batch in samples.batches(size):
-            yield features(batch.to(device))
+            x = batch.to(device)
+            yield x, features(x)
 
 
 def in_colour(images: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from benchsuite.kit.download import Source, fetch
 from benchsuite.kit.files import beside, digest, locked_in_turn, remove_leftovers
 from benchsuite.kit.images import Block
 from benchsuite.kit.samples import Samples, held_out_rows
-from benchsuite.kit.store import FORMAT, Manifest, StoreWriter, new_store, open_store, read_manifest
+from benchsuite.kit.store import FORMAT, Manifest, StoreWriter, new_store, open_store, read_manifest, tells_apart
 
 _MOST_BAD = 20  # unreadable images after which it is pointless to look for more
 _NAMED = 5  # of them that a message names
@@ -140,10 +140,9 @@ class PreparedDataset(Dataset):
 
     def default_features(self, cache: Path) -> str:
         """``classifier`` where the images have classes to tell apart, or attributes; else ``random_conv``."""
-        manifest = read_manifest(self.store_folder(cache))
-        if manifest is None or not manifest.labelled or len(manifest.label_names) == 1:
-            return "random_conv"
-        return "classifier"
+        folder = self.store_folder(cache)
+        manifest = read_manifest(folder)
+        return "classifier" if manifest is not None and tells_apart(folder, manifest) else "random_conv"
 
     def content(self, cache: Path) -> str:
         """The fingerprint of the store, with the split."""

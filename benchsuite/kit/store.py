@@ -81,6 +81,15 @@ def read_manifest(folder: Path) -> Manifest | None:
     return manifest if right else None
 
 
+def tells_apart(folder: Path, manifest: Manifest) -> bool:
+    """Whether the labels in the store are attributes, or classes of which there is more than one."""
+    try:
+        labels = np.load(folder / "labels.npy") if manifest.labelled else None
+    except (OSError, ValueError, EOFError):
+        return False
+    return labels is not None and (labels.ndim == 2 or (len(labels) > 0 and bool((labels != labels[0]).any())))
+
+
 def open_store(folder: Path, manifest: Manifest) -> Samples:
     """Every row of the store, its images mapped into memory, not read: pages are shared by all who open it.
 

@@ -202,9 +202,14 @@ class TrainedClassifier(FeatureExtractor):
     def _labelled(self, cache: Path) -> Samples:
         """The training images. Raises NotApplicableError where there is nothing to tell apart."""
         train = self.dataset.load("train", cache)
-        if train.labels is None or _outputs(train) < (2 if train.labels.ndim == 1 else 1):
+        if train.labels is None or (train.labels.ndim == 1 and len(torch.unique(train.labels)) < 2):
             raise NotApplicableError(
                 f"classifier: dataset '{self.dataset.name}' has no classes to tell apart; select features=random_conv"
+            )
+        if _outputs(train) > len(train):
+            raise NotApplicableError(
+                f"classifier: dataset '{self.dataset.name}' has {_outputs(train)} classes for {len(train)} images: "
+                "its labels must count from 0"
             )
         if min(train.shape[1:]) < _SMALLEST:
             raise NotApplicableError(f"classifier: images of at least {_SMALLEST} px are needed; got {train.shape}")
@@ -218,6 +223,11 @@ class TrainedClassifier(FeatureExtractor):
                 self._labelled(cache)
         except DataMissingError as error:
             raise NotApplicableError(str(error)) from None
+        if kept is None and self.dataset.default_features(cache) != self.name:
+            raise NotApplicableError(
+                f"no classifier is trained for {self._selection}, whose own features are "
+                f"{self.dataset.default_features(cache)}"
+            )
         if kept is None:
             raise NotApplicableError(f"no classifier of {self._selection} is in the cache; run: {self._command}")
         return kept
@@ -228,7 +238,7 @@ class TrainedClassifier(FeatureExtractor):
             about = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return about if weights.exists() and isinstance(about, dict) else None
+        return about if weights.exists() and isinstance(about, dict) and "sha256" in about else None
 
     def _weights(self, cache: Path) -> Path:
         content = self.dataset.content(cache)

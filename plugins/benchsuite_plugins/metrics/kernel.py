@@ -11,14 +11,14 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from benchsuite import Metric, NotApplicableError, PositiveInt, hookimpl
+from benchsuite import Metric, NotApplicableError, PositiveInt, Score, hookimpl
 from benchsuite.kit.kernel import kernel_distance
 from benchsuite.kit.samples import evenly_spaced
 
 
 def kid(
     real_features: Tensor, generated_features: Tensor, *, features: str | None = None, limit: PositiveInt = 10_000
-) -> float:
+) -> Score:
     """The unbiased squared maximum mean discrepancy; about 0, perhaps below it, for samples of the data's own law.
 
     Of each side at most ``limit`` evenly spaced rows are taken; these are copied, 80 MB for 10,000 with 2048 features.
@@ -26,7 +26,7 @@ def kid(
     if min(len(real_features), len(generated_features), limit) < 2:
         raise NotApplicableError("a kernel distance needs at least two images on each side")
     real, generated = (x[evenly_spaced(len(x), limit)] for x in (real_features, generated_features))
-    return kernel_distance(real, generated)
+    return Score(kernel_distance(real, generated), n=len(generated))
 
 
 @hookimpl

@@ -33,7 +33,7 @@ def precision(
 ) -> Score:
     """The share of samples that are as near to a training image as its ``k`` nearest others, in [0, 1]."""
     found = _manifolds(real_features, generated_features, shared, k, limit)
-    return Score(found.precision, _caution(found))
+    return Score(found.precision, _caution(found), n=len(found.generated_radii))
 
 
 def recall(
@@ -47,7 +47,7 @@ def recall(
 ) -> Score:
     """The share of training images that are as near to a sample as its ``k`` nearest others, in [0, 1]."""
     found = _manifolds(real_features, generated_features, shared, k, limit)
-    return Score(found.recall, _caution(found))
+    return Score(found.recall, _caution(found), n=len(found.generated_radii))
 
 
 def density(
@@ -61,7 +61,7 @@ def density(
 ) -> Score:
     """How many training images a sample is among the ``k`` nearest of, over ``k``: about 1 for the data's own law."""
     found = _manifolds(real_features, generated_features, shared, k, limit)
-    return Score(found.density, _caution(found))
+    return Score(found.density, _caution(found), n=len(found.generated_radii))
 
 
 def coverage(
@@ -78,7 +78,7 @@ def coverage(
     With as many independent samples of the data's own law 0.97 are expected for k = 5.
     """
     found = _manifolds(real_features, generated_features, shared, k, limit)
-    return Score(found.coverage, _caution(found))
+    return Score(found.coverage, _caution(found), n=len(found.generated_radii))
 
 
 def _manifolds(real: Tensor, generated: Tensor, shared: Shared, k: int, limit: int) -> Manifolds:
