@@ -56,8 +56,10 @@ class Outcome:
         if self.interrupted:
             return EXIT_INTERRUPTED
         statuses = {r.status for r in self.records} | {row.status for r in self.records for row in r.metrics}
-        notes = [note for r in self.records for note in r.notes if note.startswith(SCORING_FAILED)]
-        return EXIT_OK if statuses <= {"ok", "skipped"} and not notes else EXIT_CELL_FAILED
+        tried = {planned.cell.key for planned in self.plan.to_run}
+        notes = [note for r in self.records if r.cell.key in tried for note in r.notes]
+        scored = not any(note.startswith(SCORING_FAILED) for note in notes)
+        return EXIT_OK if statuses <= {"ok", "skipped"} and scored else EXIT_CELL_FAILED
 
 
 def run(

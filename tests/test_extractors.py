@@ -302,11 +302,10 @@ def test_vectors_have_no_features_of_images(name: str, tmp_path: Path) -> None:
 
 def test_a_classifier_that_is_not_there_names_the_command_that_trains_it(saved_digits: Path, tmp_path: Path) -> None:
     absent: list[tuple[Dataset, str]] = [
-        (Squares(), "squares"),
         (Npz(path=str(saved_digits)), f"'npz[path={saved_digits}]'"),
         (Mnist(size=28), "'mnist[size=28]'"),  # its data are not there either
     ]
-    absent[1][0].prepare(tmp_path, Preparation())
+    absent[0][0].prepare(tmp_path, Preparation())
     for dataset, selection in absent:
         extractor = Classifier().for_dataset(dataset)
         asks: tuple[Callable[[Path], object], ...] = (extractor.fingerprint, lambda c, e=extractor: e.load(c, CPU))
@@ -314,6 +313,24 @@ def test_a_classifier_that_is_not_there_names_the_command_that_trains_it(saved_d
             with pytest.raises(NotApplicableError) as raised:
                 ask(tmp_path)
             assert str(raised.value).endswith(f"run: benchsuite prepare {selection}")
+
+
+def test_a_dataset_that_wants_no_classifier_is_not_said_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(NotApplicableError, match="no classifier is trained for squares, whose own features are random"):
+        Classifier().for_dataset(Squares()).fingerprint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"), [([5, 5, 5, 5], "no classes to tell apart"), ([0, 10**8, 0, 1], "count from 0")]
+)
+def test_labels_that_are_no_classes_train_nothing(labels: list[int], said: str, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (64, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "odd.npz", images=images, labels=np.array(labels * 16))
+    dataset = Npz(path=str(tmp_path / "odd.npz"))
+    dataset.prepare(tmp_path, Preparation())
+    with pytest.raises(NotApplicableError, match=said):
+        Classifier().for_dataset(dataset).prepare(tmp_path, Preparation())
+    assert dataset.default_features(tmp_path) == ("random_conv" if len(set(labels)) == 1 else "classifier")
 
 
 def test_two_processes_train_one_after_the_other(tmp_path: Path) -> None:

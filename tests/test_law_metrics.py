@@ -107,11 +107,15 @@ def test_a_law_that_is_not_known_is_not_applicable() -> None:
         REGISTRY.get("datasets", "digits")().truth()
 
 
+SAMPLES = {"fd", "precision", "recall", "authpct"}
+LAWS = {"mode_coverage", "high_quality_fraction"}
+
+
 @pytest.mark.parametrize(
     ("dataset", "expected"),
     [
-        ("digits", {"fd", "psnr", "psnr_pooled", "psnr_train", "psnr_train_pooled", "ssim"}),
-        ("mixture", {"moments", "moment_error", "posterior_ks"}),
+        ("digits", SAMPLES | {"psnr", "psnr_pooled", "psnr_train", "psnr_train_pooled", "ssim"}),
+        ("mixture", SAMPLES | LAWS | {"moments", "moment_error", "posterior_ks"}),
     ],
 )
 def test_metrics_that_nobody_named_are_those_for_the_data(dataset: str, expected: set[str], tmp_path: Any) -> None:

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 def print_report(report: Report) -> None:
-    """The comparison, the timing, what came to no number, and where the run lies."""
+    """The comparison with its cautions, the timing, what came to no number, and where the run lies."""
     for title, frame in report.comparison.items():
         click.echo(f"\nComparison on {title}: mean over seeds ± half width of the 95% t interval (from 3 seeds)\n")
-        print_frame(frame.reset_index())
-    for title, frame in report.timing.items():
-        click.echo(f"\nTiming on {title}: seconds per cell, mean over seeds; peak memory above the cell's start\n")
         print_frame(frame.reset_index())
     if not report.cautions.empty:
         click.echo("\n† Cautions\n")
         print_frame(report.cautions)
+    for title, frame in report.timing.items():
+        click.echo(f"\nTiming on {title}: seconds per cell, mean over seeds; peak memory above the cell's start\n")
+        print_frame(frame.reset_index())
     if not report.failures.empty:
         click.echo("\nWithout a number\n")
         print_frame(report.failures)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,10 +25,8 @@ _BLOCK = 1024  # rows of features that are worked on at once
 _MOST_FEATURES = 4096  # of which a covariance is 128 MiB, and a distance needs several matrices of its size
 
 
-class Once(Protocol):
-    """What an artefact's maker returned the first time it was called under this key."""
-
-    def __call__(self, key: str, make: Callable[[], Any]) -> Any: ...
+# What an artefact's maker returned the first time it was called under this key.
+Once = Callable[[str, Callable[[], Any]], Any]
 
 
 class Extraction:

@@ -21,7 +21,7 @@ def load_split(dataset: Dataset, split: Split, cell: Cell, cache: Path, device: 
     """
     samples = dataset.load(split, cache)
     if samples.content and samples.content != cell.content:
-        raise DataMissingError(f"{cell.dataset} was prepared anew since this was planned; run the run's command again")
+        raise DataMissingError(f"{cell.dataset} was prepared anew since this was planned; run the same command again")
     if cell.subset is not None:
         count = cell.subset if split == "train" else _test_rows(dataset, cell.subset, len(samples), cache)
         if count < len(samples):
