@@ -17,7 +17,7 @@ from benchsuite.harness.environment import describe, usable_cores
 from benchsuite.harness.plan import Plan, PlannedCell, cells_of
 from benchsuite.harness.recipe import Recipe, read_recipe, recipe_from
 from benchsuite.harness.registry import Registry, load_registry
-from benchsuite.harness.runner import SCORING_FAILED
+from benchsuite.harness.rescoring import SCORING_FAILED
 from benchsuite.harness.scoring import plan_scoring, scored_run
 from benchsuite.harness.store import RunStore, find_run, seen_by
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from benchsuite.contracts import Cell, PhaseRow, Record, Status
 from benchsuite.harness.isolation import Ending, isolation
-from benchsuite.harness.runner import Job, describe_exit, with_failed_metrics
+from benchsuite.harness.rescoring import with_failed_metrics
+from benchsuite.harness.runner import Job, describe_exit
 from benchsuite.harness.store import RunStore
 
 Progress = Callable[[str, float, str], None]  # cell key, fraction, text

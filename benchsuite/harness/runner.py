@@ -34,6 +34,7 @@ from benchsuite.harness.loading import load_split
 from benchsuite.harness.pictures import write_sheet
 from benchsuite.harness.recipe import parse_selections
 from benchsuite.harness.registry import Registry, load_registry
+from benchsuite.harness.rescoring import rescored, with_failed_metrics
 from benchsuite.harness.store import RunStore
 from benchsuite.kit.files import replacing
 from benchsuite.kit.nets import parameter_count
@@ -42,8 +43,6 @@ from benchsuite.kit.timing import Timings
 from benchsuite.kit.training import Run
 
 _CHECKPOINT_SECONDS = float(os.environ.get("BENCHSUITE_CHECKPOINT_SECONDS", "10"))
-SCORING_FAILED = "scoring failed, earlier scores stand"
-OTHER_CODE = "scored by code, or on data, other than it was trained with"
 _BUSY_SHARE = 0.8  # of one processor, below which a cell had to wait for others
 
 
@@ -149,17 +148,8 @@ class _Work:
             raise
         model.load_state_dict(state)  # which fails where code has changed: no fault of the file's
         known = () if self.job.rescore else previous.metrics
-        record = self._evaluate(method, dataset, train, spec, model, known)
-        others = [row for row in previous.metrics if row.selection not in self.cell.metrics]
-        selections = dict.fromkeys((*self.cell.metrics, *(row.selection for row in others)))
-        return replace(  # what training was stays as it was: device, environment, attempts, notes
-            previous,
-            cell=replace(self.cell, metrics=tuple(selections)),
-            metrics=(*record.metrics, *others),
-            notes=(*_lasting(previous.notes), *([self.job.note] if self.job.note else [])),
-            phases=_merged(previous.phases, record.phases),
-            reconstruction=record.reconstruction or previous.reconstruction,
-        )
+        scored = self._evaluate(method, dataset, train, spec, model, known)
+        return rescored(previous, scored, self.cell, self.job.note)
 
     def _keep_pictures(self, model: Model) -> None:
         """The model's own pictures. What goes wrong with them is a note: the scores are there already."""
@@ -286,25 +276,6 @@ def _allow_tf32(allowed: bool) -> None:
     torch.backends.cudnn.allow_tf32 = allowed
 
 
-def with_failed_metrics(record: Record, cell: Cell, status: Status, reason: str) -> Record:
-    """``record`` of a trained model that could not be scored again: what has no score fails, what has one stands."""
-    standing = [r for r in record.metrics if r.status in ("ok", "skipped") or r.selection not in cell.metrics]
-    missing = [text for text in cell.metrics if text not in {row.selection for row in standing}]
-    rows = [MetricRow(text, text, None, "", "none", None, "", status, reason) for text in missing]
-    metrics = tuple(dict.fromkeys((*cell.metrics, *record.cell.metrics)))
-    return replace(
-        record,
-        cell=replace(record.cell, metrics=metrics),
-        metrics=(*standing, *rows),
-        notes=(*_lasting(record.notes), f"{SCORING_FAILED}: {reason}"),
-    )
-
-
-def _lasting(notes: tuple[str, ...]) -> tuple[str, ...]:
-    """Without those of an earlier attempt at scoring."""
-    return tuple(note for note in notes if not note.startswith((SCORING_FAILED, OTHER_CODE)))
-
-
 def _resolve_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -330,13 +301,6 @@ def _status_of(error: BaseException) -> Status:
     if is_out_of_memory(error, text_of(error)):
         return "oom"
     return "error"
-
-
-def _merged(old: tuple[PhaseRow, ...], new: tuple[PhaseRow, ...]) -> tuple[PhaseRow, ...]:
-    """The phases of training as they were, and those of scoring, the later ones in place of the earlier."""
-    names = {p.phase for p in new} - {"load", "build"}
-    fresh = [p for p in new if p.phase in names]
-    return (*(p for p in old if p.phase not in names), *fresh)
 
 
 def describe_exit(code: int) -> tuple[Status, str]:

@@ -10,7 +10,7 @@ from benchsuite.errors import StoreError
 from benchsuite.harness.plan import AskedCell, Plan, PlannedCell, cells_of, unscored_metrics
 from benchsuite.harness.recipe import Selection, recipe_from
 from benchsuite.harness.registry import Registry
-from benchsuite.harness.runner import OTHER_CODE
+from benchsuite.harness.rescoring import OTHER_CODE
 from benchsuite.harness.store import RunStore, seen_by
 
 
