@@ -39,7 +39,7 @@ def test_copies_are_caught_and_marked_at_every_score(
     for method in ("pca", "real"):
         assert not [row for row in table[method].values() if row["status"] == "ok" and row["reason"]]
     printed = (tmp_path / "printed.txt").read_text()
-    comparison = printed.partition("Timing on")[0].splitlines()
+    comparison = printed.partition("† Cautions")[0].splitlines()
     lines = {line.split("|")[1].strip(): line for line in comparison if line.startswith("|")}
     assert lines["copies"].count("†") == lines["noisy"].count("†") == 8 and "†" not in lines["pca"] + lines["real"]
     assert "† Cautions" in printed and "copies its training data" in printed
