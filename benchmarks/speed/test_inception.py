@@ -102,4 +102,4 @@ def test_extraction_takes_the_memory_of_eight_images_whatever_their_number(
     printed = subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
     loaded, few, many = map(float, printed.split())
     print(f"\npeak memory above the loaded network: {few - loaded:.0f} MiB for 8 images, {many - loaded:.0f} for 128")
-    assert many - loaded <= 160
+    assert many - loaded <= 256
