@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchsuite.contracts import Cell, Dataset, FeatureExtractor, Metric
+from benchsuite.contracts import Dataset, FeatureExtractor, Metric
 from benchsuite.errors import BenchsuiteError, NotApplicableError, ParameterError, PluginError, reason_of
 from benchsuite.harness.identity import source_fingerprint
 from benchsuite.harness.recipe import Selection, parse_selections
@@ -131,10 +131,9 @@ def extractor_of(text: str | None, dataset: Dataset, cache: Path, registry: Regi
     return extractor.for_dataset(dataset)
 
 
-def dataset_fingerprint(cell: Cell, dataset: Dataset) -> str:
-    """Identifies the data that ``cell`` loads now, which may be others than it was planned with."""
-    source = source_fingerprint(type(dataset).__module__)
-    return digest([cell.dataset_name, cell.content or cell.dataset_params, source], 8)
+def dataset_fingerprint(name: str, content: str, params: Mapping[str, Any], source: str) -> str:
+    """Identifies a dataset's data: by their ``content`` where they were prepared, else by parameters; and by code."""
+    return digest([name, content or params, source], 8)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from benchsuite.contracts import Cell, Dataset, DataSpec, MetricRow, Model, Scor
 from benchsuite.errors import BenchsuiteError, ContractError, DivergedError, NotApplicableError, is_out_of_memory
 from benchsuite.harness.binding import BY_EXTRACTOR, BoundMetric, dataset_fingerprint
 from benchsuite.harness.extraction import Extraction
+from benchsuite.harness.identity import source_fingerprint
 from benchsuite.harness.loading import load_split
 from benchsuite.kit.files import digest
 from benchsuite.kit.moments import Moments
@@ -30,8 +31,8 @@ _BATCH = 256
 TRAIN_IMAGES = 256  # training images that are reconstructed, the same ones for every method
 _RESTARTS = 2
 _TOLERANCE = 1e-4  # how far outside [0, 1] rounding may take an image
-# Which artefact's length a row counts as its n, the first that the metric asks for; samples go before all of them.
 _COPIES = "copies its training data"
+# Which artefact's length a row counts as its n, the first that the metric asks for; samples go before all of them.
 _COUNTED = ("reconstructed_train", "reconstructed", "codes_train", "codes", "real")
 
 
@@ -135,7 +136,7 @@ class Evaluation:
             self._extractions[fingerprint] = Extraction(
                 bound.extractor,
                 fingerprint,
-                data=dataset_fingerprint(self._cell, self.dataset),
+                data=self._data_fingerprint(),
                 once=self._once,
                 samples=self._get,
                 copied=getattr(self.model, "copied_rows", None),
@@ -146,6 +147,11 @@ class Evaluation:
                 timings=self._timings,
             )
         return self._extractions[fingerprint]
+
+    def _data_fingerprint(self) -> str:
+        """Of the data that are loaded now, which in scoring may be others than the model was trained on."""
+        cell, source = self._cell, source_fingerprint(type(self.dataset).__module__)
+        return dataset_fingerprint(cell.dataset_name, cell.content, cell.dataset_params, source)
 
     def _shared(self, bound: BoundMetric) -> Callable[[str, Callable[[], Any]], Any]:
         """``_once`` for what metrics with the same extractor have in common."""

@@ -11,7 +11,7 @@ import torch
 
 from benchsuite.contracts import Cell, Dataset, Record
 from benchsuite.errors import PluginError, SelectionError, UsageError, reason_of
-from benchsuite.harness.binding import Bound, BoundMetric, bind, bind_metric
+from benchsuite.harness.binding import Bound, BoundMetric, bind, bind_metric, dataset_fingerprint
 from benchsuite.harness.environment import cache_folder
 from benchsuite.harness.recipe import Recipe, Selection
 from benchsuite.harness.registry import Registry
@@ -214,7 +214,7 @@ def _source(part: Bound | _Broken) -> str:
 
 
 def _fingerprint(dataset: Bound | _Broken) -> str:
-    return digest([dataset.name, _content(dataset) or dataset.params, _source(dataset)], 8)
+    return dataset_fingerprint(dataset.name, _content(dataset), dataset.params, _source(dataset))
 
 
 def _content(dataset: Bound | _Broken) -> str:
