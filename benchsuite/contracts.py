@@ -187,13 +187,16 @@ class Score:
 
     ``caution`` is a sentence that tables print under themselves. ``disqualifies`` says that the model copies its
     training data, so that its distances to them are no merit: every score of its samples is marked with the caution.
-    ``n`` is how many samples were compared, where it is not all.
+    ``n`` is how many samples were compared, where it is not all. ``arrays``, for plots, and ``pictures``, images in
+    [0, 1], (n, *shape), are kept by name beside the record, in the folder ``plots``.
     """
 
     value: float | Tensor | Mapping[str, float]
     caution: str = ""
     disqualifies: bool = False
     n: int | None = None
+    arrays: Mapping[str, Tensor] = field(default_factory=dict)
+    pictures: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -201,8 +204,10 @@ class Metric:
     """A score: a plain function of artefacts, which it names by its positional parameters, as pytest fixtures do.
 
     Artefacts are listed in the plugin guide. Keyword-only parameters with defaults are the metric's own and can be
-    selected (``fd[features=classifier]``); ``features`` selects the extractor of every artefact that goes by one.
-    ``compute`` returns a number, a mapping of numbers that gives rows named ``metric.key``, or a Score of either.
+    selected (``fd[features=classifier]``); ``features`` selects the extractor of every artefact that goes by one,
+    ``codes_by`` how codes are found, and ``rows`` of how many training rows; see benchsuite.kit.coding.
+    ``compute`` returns a number, a mapping of numbers that gives rows named ``metric.key``, or ``metric`` for the key
+    "", or a Score of either.
     ``version`` goes up when the same model would score otherwise.
     ``kind`` says that it is for images or for vectors only, so that it is not chosen unasked for the others.
     ``default`` says whether it is chosen where a run names no metrics.

@@ -35,9 +35,10 @@ FLOORS = [
     ["kit.solvers", "kit.latents"],
     ["kit.newton"],
     ["kit.training", "kit.recovery"],
-    ["kit.gan", "kit.bidirectional"],
+    ["kit.gan", "kit.bidirectional", "kit.coding"],
     ["harness.recipe", "harness.registry", "harness.identity", "harness.server", "harness.pictures", "harness.loading"]
-    + ["harness.rescoring"],
+    + ["harness.rescoring", "harness.outputs"],
+    ["harness.exhibits", "harness.coding"],
     ["harness.environment", "harness.binding", "harness.store", "harness.keeping"],
     ["harness.plan", "harness.extraction", "harness.preparation"],
     ["harness.evaluation", "harness.scoring"],

@@ -13,6 +13,7 @@ from typing import Any
 
 from benchsuite.contracts import Dataset, FeatureExtractor, Metric
 from benchsuite.errors import BenchsuiteError, NotApplicableError, ParameterError, PluginError, reason_of
+from benchsuite.harness.coding import Way
 from benchsuite.harness.identity import source_fingerprint
 from benchsuite.harness.recipe import Selection, parse_selections
 from benchsuite.harness.registry import Registry
@@ -20,7 +21,9 @@ from benchsuite.kit.files import digest
 from benchsuite.parameters import convert, describe, is_list_type, parameters_of
 
 # Goes up when the way in which artefacts are made changes what metrics see.
-PROTOCOL = 3
+PROTOCOL = 4
+
+TRAIN_IMAGES = 256  # that are coded and reconstructed, the same ones for every method
 
 # The artefacts that go by the feature extractor which a metric selects.
 BY_EXTRACTOR = (
@@ -32,17 +35,17 @@ BY_EXTRACTOR = (
     "generated_logits",
     "extractor",
 )
+# The artefacts that go by the way in which codes are found, which a metric selects.
+BY_CODES = ("codes", "codes_train", "labels_train", "reconstructed", "reconstructed_train")
 ARTEFACTS = (
     "real",
     "train",
     "labels",
     "generated",
-    "reconstructed",
-    "reconstructed_train",
-    "codes",
-    "codes_train",
+    *BY_CODES,
     *BY_EXTRACTOR,
     "model",
+    "untrained",
     "spec",
     "truth",
     "generator",
@@ -150,6 +153,11 @@ class BoundMetric:
     protocol: Mapping[str, Any]
     extractor: FeatureExtractor | None = None
     problem: str = ""
+
+    @property
+    def way(self) -> Way:
+        """How the codes are found that the metric asks for: by its parameters ``codes_by`` and ``rows``."""
+        return Way(self.params.get("codes_by", "own"), self.params.get("rows", TRAIN_IMAGES))
 
     @property
     def fingerprint(self) -> str:

@@ -14,23 +14,21 @@ import torch
 from torch import Tensor
 
 from benchsuite.contracts import Cell, Dataset, DataSpec, MetricRow, Model, Score, Status
-from benchsuite.errors import BenchsuiteError, ContractError, DivergedError, NotApplicableError, is_out_of_memory
-from benchsuite.harness.binding import BY_EXTRACTOR, BoundMetric, dataset_fingerprint
+from benchsuite.errors import BenchsuiteError, NotApplicableError, is_out_of_memory
+from benchsuite.harness import exhibits
+from benchsuite.harness.binding import BY_CODES, BY_EXTRACTOR, TRAIN_IMAGES, BoundMetric, dataset_fingerprint
+from benchsuite.harness.coding import Coding, Way
 from benchsuite.harness.extraction import Extraction
 from benchsuite.harness.identity import source_fingerprint
 from benchsuite.harness.loading import load_split
+from benchsuite.harness.outputs import check_output
 from benchsuite.kit.files import digest
 from benchsuite.kit.moments import Moments
-from benchsuite.kit.recovery import recover
-from benchsuite.kit.samples import Reconstructions, Samples, evenly_spaced
+from benchsuite.kit.samples import Samples
 from benchsuite.kit.scratch import collected
-from benchsuite.kit.solvers import Adam
 from benchsuite.kit.timing import Timings
 
 _BATCH = 256
-TRAIN_IMAGES = 256  # training images that are reconstructed, the same ones for every method
-_RESTARTS = 2
-_TOLERANCE = 1e-4  # how far outside [0, 1] rounding may take an image
 _COPIES = "copies its training data"
 # Which artefact's length a row counts as its n, the first that the metric asks for; samples go before all of them.
 _COUNTED = ("reconstructed_train", "reconstructed", "codes_train", "codes", "real")
@@ -51,23 +49,23 @@ class Evaluation:
         cell: Cell,
         folder: Path,
         timings: Timings,
+        build: Callable[[], Model],
     ) -> None:
+        """``build`` makes the model anew, as it was before training."""
         self.model, self.method, self.spec, self.dataset, self.train = model, method, spec, dataset, train
         self._cache, self._cell, self._folder = cache, cell, folder
         self._timings = timings
         self._made: dict[str, Any] = {}
         self._extractions: dict[str, Extraction] = {}
+        self._codings: dict[Way, Coding] = {}
         self.sources: dict[str, str] = {}
         self._makers: dict[str, Callable[[], Any]] = {
             "real": self._real,
             "train": lambda: self.train,
             "labels": self._labels,
             "generated": self._generated,
-            "reconstructed": self._reconstructed,
-            "reconstructed_train": self._reconstructed_train,
-            "codes": self._codes,
-            "codes_train": self._codes_train,
             "model": lambda: self.model,
+            "untrained": build,
             "spec": lambda: self.spec,
             "truth": lambda: self.dataset.truth(),
         }
@@ -84,6 +82,7 @@ class Evaluation:
             values = score.value if isinstance(score.value, Mapping) else {"": score.value}
             if not values:
                 return [unscored(bound, "error", "the metric returned an empty mapping")]
+            exhibits.keep(score, metric.name, bound.fingerprint, self._folder)
             sizes = _sizes(dict(zip(bound.artefacts, arguments, strict=True)))
             return [self._row(bound, key, float(value), score, sizes) for key, value in values.items()]
         except NotApplicableError as error:
@@ -112,7 +111,7 @@ class Evaluation:
             n,
             bound.fingerprint,
             reason=str(score.caution) or (_COPIES if score.disqualifies else ""),
-            protocol={**bound.protocol, "seed": self._cell.seed, "n": sizes},
+            protocol={**bound.protocol, "seed": self._cell.seed, "n": sizes, "codes": self._sources(bound)},
             disqualifies=bool(score.disqualifies),
         )
         if value == value:
@@ -124,9 +123,36 @@ class Evaluation:
             return self._generator(f"metric/{bound.selection}")  # a fresh one, so that metrics stay independent
         if name == "shared":
             return self._shared(bound)
-        if name not in BY_EXTRACTOR:
+        if name in BY_EXTRACTOR:
+            return self._extraction(bound).get(name)
+        if name not in BY_CODES:
             return self._get(name)
-        return self._extraction(bound).get(name)
+        made = self._coding(bound.way).get(name)
+        source = self._coding(bound.way).source(name)
+        if source is not None and bound.way == Way("own", TRAIN_IMAGES):
+            self.sources["train" if name.endswith("train") else "test"] = source
+        return made
+
+    def _coding(self, way: Way) -> Coding:
+        if way not in self._codings:
+            self._codings[way] = Coding(
+                way,
+                model=self.model,
+                method=self.method,
+                spec=self.spec,
+                dataset=self.dataset,
+                once=self._once,
+                samples=self._get,
+                generator=self._generator,
+                folder=self._folder,
+                timings=self._timings,
+            )
+        return self._codings[way]
+
+    def _sources(self, bound: BoundMetric) -> dict[str, str]:
+        """Where the codes came from that ``bound`` was given, by artefact."""
+        asked = {name: self._coding(bound.way).source(name) for name in bound.artefacts if name in BY_CODES}
+        return {name: source for name, source in asked.items() if source is not None}
 
     def _extraction(self, bound: BoundMetric) -> Extraction:
         if bound.extractor is None or bound.problem:
@@ -204,6 +230,8 @@ class Evaluation:
         return labels
 
     def _generated(self) -> Samples:
+        with self._timings.phase("warm_up.sample"):
+            self._draw(min(_BATCH, self._cell.samples), self._generator("warm-up"))
         with self._timings.phase("sample", self._cell.samples):
             return Samples(self._draw(self._cell.samples, self._generator("generated")))
 
@@ -213,87 +241,6 @@ class Evaluation:
 
     def _checked_draw(self, n: int, generator: torch.Generator) -> Tensor:
         return check_output(self.method, f"sample({n})", self.model.sample(n, generator), n, self.spec, self.dataset)
-
-    def _train_subset(self) -> Tensor:
-        return evenly_spaced(len(self.train), TRAIN_IMAGES)
-
-    def _codes(self) -> Tensor:
-        return self._codes_of(self._get("real"), "test", None)
-
-    def _codes_train(self) -> Tensor:
-        rows = self._train_subset()
-        own = getattr(self.model, "codes", None)
-        return self._codes_of(self.train.subset(rows), "train", None if own is None else own[rows.to(own.device)])
-
-    def _codes_of(self, samples: Samples, split: str, own: Tensor | None) -> Tensor:
-        """Codes by the model's own table, else its encoder, else recovery; ``sources`` says which of these it was."""
-        encode: Callable[[Tensor], Tensor] | None = getattr(self.model, "encode", None)
-        if own is not None:
-            codes, source = own.detach(), "codes"
-        elif encode is not None:
-            with self._timings.phase(f"encode.{split}", len(samples)), torch.no_grad():
-                codes = collected((self._encoded(encode, x) for x in samples.batches(_BATCH)), len(samples))
-            source = "encoder"
-        else:
-            codes = self._recovered(samples, split)
-            source = "recovery"
-        self.sources[split] = source
-        return codes
-
-    def _encoded(self, encode: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        codes = encode(x)
-        if codes.ndim != 2 or len(codes) != len(x):
-            raise ContractError(f"{self.method}: codes of {len(x)} samples have shape {tuple(codes.shape)}")
-        return codes
-
-    def _recovered(self, samples: Samples, split: str) -> Tensor:
-        decode = self._decoder()
-        starts = self._starts(_RESTARTS * len(samples), self._generator(f"recovery/{split}"))
-        starts = starts.view(_RESTARTS, len(samples), -1)
-        project = getattr(self.model, "project", None)
-        spread = float(starts.square().mean().sqrt())
-        solver = Adam(learning_rate=0.15 * spread, one_scale=project is not None)
-        with self._timings.phase(f"recover.{split}", len(samples)):
-            found = recover(decode, samples, starts, solver=solver, constrain=project, net=self.model)
-        return found.codes
-
-    def _starts(self, n: int, generator: torch.Generator) -> Tensor:
-        """Where recovery starts: at codes of training rows where the model has them, else at draws of its prior."""
-        codes = getattr(self.model, "codes", None)
-        if codes is not None:
-            rows = torch.randint(len(codes), (n,), generator=generator)
-            own: Tensor = codes[rows.to(codes.device)].detach()
-            return own
-        prior: Any = getattr(self.model, "prior", None)
-        if prior is None:
-            raise NotApplicableError(f"{self.method} has neither codes nor a prior to start recovery from")
-        drawn: Tensor = prior.sample(n, generator)
-        return drawn
-
-    def _decoder(self) -> Callable[[Tensor], Tensor]:
-        decode: Callable[[Tensor], Tensor] | None = getattr(self.model, "decode", None)
-        if decode is None:
-            raise NotApplicableError(f"{self.method} has no decode, so nothing can be reconstructed")
-        return decode
-
-    def _reconstructed(self) -> Reconstructions:
-        return self._decode(self._get("codes"), "test", self._get("real"))
-
-    def _reconstructed_train(self) -> Reconstructions:
-        return self._decode(self._get("codes_train"), "train", self.train.subset(self._train_subset()))
-
-    def _decode(self, codes: Tensor, split: str, original: Samples) -> Reconstructions:
-        decode = self._decoder()
-        with torch.no_grad():
-            images = collected(
-                (
-                    check_output(self.method, "decode(z)", decode(z), len(z), self.spec, self.dataset)
-                    for z in torch.split(codes, _BATCH)
-                ),
-                len(codes),
-                self._folder,
-            )
-        return Reconstructions(images, original, self.sources[split])
 
 
 def unscored(bound: BoundMetric, status: Status, reason: str) -> MetricRow:
@@ -306,29 +253,6 @@ def unscored(bound: BoundMetric, status: Status, reason: str) -> MetricRow:
 def broken_metric(selection: str, error: BenchsuiteError) -> MetricRow:
     """The row of a metric whose plugin is broken."""
     return MetricRow(selection, selection, None, "", "none", None, "", "error", str(error))
-
-
-def check_output(method: str, call: str, x: object, n: int, spec: DataSpec, dataset: Dataset) -> Tensor:
-    """``x`` as float32, once it is what the contract promises; images are cut to [0, 1] at rounding.
-
-    Raises ContractError for a wrong type, shape or range, DivergedError for NaN or infinity.
-    """
-    expected = (n, *spec.shape)
-    if not isinstance(x, Tensor):
-        raise ContractError(f"{method}: {call} returned a {type(x).__name__}; a tensor of shape {expected} is needed")
-    if tuple(x.shape) != expected:
-        raise ContractError(
-            f"{method}: {call} returned shape {tuple(x.shape)}; dataset '{dataset.name}' needs {expected}"
-        )
-    x = x.to(torch.float32)
-    if not bool(torch.isfinite(x).all()):
-        raise DivergedError(f"{method}: {call} returned NaN or infinity")
-    if spec.kind != "image":
-        return x
-    low, high = float(x.min()), float(x.max())
-    if low < -_TOLERANCE or high > 1 + _TOLERANCE:
-        raise ContractError(f"{method}: {call} returned values from {low:.4g} to {high:.4g}; images are in [0, 1]")
-    return torch.clamp(x, 0, 1)
 
 
 def _sizes(artefacts: Mapping[str, Any]) -> dict[str, int]:

@@ -29,8 +29,9 @@ from benchsuite.errors import (
 )
 from benchsuite.harness.binding import bind_metric, make
 from benchsuite.harness.environment import cache_folder, environment_key
-from benchsuite.harness.evaluation import Evaluation, broken_metric, check_output
+from benchsuite.harness.evaluation import Evaluation, broken_metric
 from benchsuite.harness.loading import load_split
+from benchsuite.harness.outputs import check_output
 from benchsuite.harness.pictures import write_sheet
 from benchsuite.harness.recipe import parse_selections
 from benchsuite.harness.registry import Registry, load_registry
@@ -188,9 +189,12 @@ class _Work:
         latent_dim = cell.latent_dim or dataset.latent_dim
         spec = DataSpec(train.shape, train.kind, len(train), latent_dim, train.n_classes)
         with self.timings.phase("build"):
-            torch.manual_seed(cell.seed)  # a dataset may have drawn numbers
-            model = method.build(spec).to(self.device)
+            model = self._built(method, spec)
         return method, dataset, train, spec, model
+
+    def _built(self, method: Method, spec: DataSpec) -> Model:
+        torch.manual_seed(self.cell.seed)  # a dataset may have drawn numbers
+        return method.build(spec).to(self.device)
 
     def _evaluate(
         self,
@@ -216,6 +220,7 @@ class _Work:
             cell=self.cell,
             folder=self.folder,
             timings=self.timings,
+            build=lambda: self._built(method, spec).eval(),
         )
         rows: list[MetricRow] = []
         for number, text in enumerate(self.cell.metrics):

@@ -3,7 +3,8 @@
 runs/<name>/
   run.json        the recipe as resolved, the cells of the current plan, environment, command
   events.jsonl    what happened, when
-  cells/<key>/    record.json (written last), log.txt, curve.csv, model.pt, samples.png, checkpoint.pt while training
+  cells/<key>/    record.json (written last), log.txt, curve.csv, model.pt, samples.png, checkpoint.pt while training,
+                  plots/ with what metrics found besides numbers
   results.csv, timings.csv, report/
 """
 
@@ -20,8 +21,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from benchsuite.contracts import Cell, MetricRow, Record
 from benchsuite.errors import StoreError
+from benchsuite.harness import exhibits
 from benchsuite.kit.files import locked, write_text
 
 RESULT_COLUMNS = [
@@ -115,6 +119,14 @@ class RunStore:
         folder = self.cell_folder(record.cell.key)
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "record.json", json.dumps(record.to_json(), indent=1))
+
+    def arrays(self, key: str, row: MetricRow) -> Mapping[str, NDArray[Any]]:
+        """What the score of ``row`` in the cell ``key`` has for plots, by name."""
+        return exhibits.arrays_of(row, self.cell_folder(key))
+
+    def pictures(self, key: str, row: MetricRow) -> Mapping[str, Path]:
+        """The pictures that belong to the score of ``row`` in the cell ``key``, by name."""
+        return exhibits.pictures_of(row, self.cell_folder(key))
 
     def event(self, what: str, **details: Any) -> None:
         """Append one event with the time."""

@@ -174,6 +174,7 @@ def _said(protocol: Mapping[str, Any]) -> str:
     words = [f"version {protocol.get('version')}", ", ".join(params)]
     words += [f"{name} {protocol[name]}" for name in ("subset", "features") if protocol.get(name) is not None]
     words += [", ".join(f"{count} {artefact}" for artefact, count in protocol.get("n", {}).items())]
+    words += [", ".join(f"{artefact} by {source}" for artefact, source in protocol.get("codes", {}).items())]
     return "; ".join(word for word in words if word)
 
 
