@@ -273,7 +273,10 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class PhaseRow:
-    """One timed phase of one cell. ``items`` counts what was processed; memory is the peak above the cell's start."""
+    """One timed phase of one cell. ``items`` counts what was processed; memory is the peak above the cell's start.
+
+    ``joules`` are those of the whole device, see benchsuite.kit.energy; None where it does not tell.
+    """
 
     phase: str
     seconds: float
@@ -281,6 +284,7 @@ class PhaseRow:
     items: int
     peak_host_mib: float | None
     peak_device_mib: float | None
+    joules: float | None = None
 
 
 @dataclass(frozen=True)
@@ -345,9 +349,11 @@ class Executor(ABC):
 class Report:
     """What a reporter is given: a run's tables, and where the run lies.
 
-    ``results`` and ``timings`` are the frames of results.csv and timings.csv, ``comparison`` and ``timing`` the
-    tables that people read, one per dataset, ``failures`` the rows that did not come to a number, ``cautions`` what has
-    to be known of numbers that are marked with a dagger, ``protocols`` how each metric was computed.
+    ``results`` and ``timings`` are the frames of results.csv and timings.csv, ``comparison``, ``timing`` (seconds) and
+    ``rates`` (items per second, memory and sizes) the tables that people read, one per dataset, ``failures`` the rows
+    that did not come to a number, ``cautions`` what has to be known of numbers that are marked with a dagger,
+    ``protocols`` how each metric was computed. ``untimed`` says which cells ``timing`` and ``rates`` leave out and why;
+    it is empty where they have all.
     """
 
     name: str
@@ -360,6 +366,8 @@ class Report:
     cautions: pd.DataFrame
     protocols: pd.DataFrame
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    rates: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    untimed: str = ""
 
 
 class Reporter(ABC):

@@ -15,7 +15,7 @@ from torch import Tensor
 from benchsuite import Dataset, DataSpec, FeatureExtractor, Method, Metric, Model, Run, Samples
 from benchsuite.errors import DataMissingError, NotApplicableError, ParameterError
 from benchsuite.harness.binding import ARTEFACTS, bind_metric
-from benchsuite.harness.evaluation import check_output
+from benchsuite.harness.outputs import check_output
 from benchsuite.harness.recipe import Selection
 from benchsuite.harness.registry import load_registry
 from benchsuite.parameters import parameters_of

@@ -234,5 +234,5 @@ def test_what_failed_is_tried_again(command_line: CommandLine, trained: Path) ->
 def test_a_verdict_may_be_of_any_librarys_truth(true: Any) -> None:
     cell = SimpleNamespace(_cell=SimpleNamespace(samples=5, seed=0))
     bound = BoundMetric("m", Metric("m", len, None), {}, (), {})
-    row = Evaluation._row(cell, bound, "", 1.0, Score(1.0, disqualifies=true), {})  # type: ignore[arg-type]
+    row = Evaluation._row(cell, bound, "", 1.0, Score(1.0, disqualifies=true), {"n": {}})  # type: ignore[arg-type]
     assert row.disqualifies is True and row.reason == "copies its training data" and json.dumps(asdict(row))

@@ -138,9 +138,10 @@ class Coding:
 
     def _differentiate(self, n: int) -> None:
         """What the steps of recovery do, once."""
+        decode = decoder_of(self._model)
         z = starting_codes(self._model, n, self._generator("warm-up")).clone()
         with torch.enable_grad():
-            x = decoder_of(self._model)(z.requires_grad_())
+            x = decode(z.requires_grad_())
             if x.requires_grad:
                 torch.autograd.grad(x.sum(), z)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from benchsuite.contracts import Cell, Dataset, DataSpec, MetricRow, Model, Score, Status
 from benchsuite.errors import BenchsuiteError, NotApplicableError, is_out_of_memory
 from benchsuite.harness import exhibits
-from benchsuite.harness.binding import BY_CODES, BY_EXTRACTOR, TRAIN_IMAGES, BoundMetric, dataset_fingerprint
+from benchsuite.harness.binding import BY_CODES, BY_EXTRACTOR, BoundMetric, dataset_fingerprint
 from benchsuite.harness.coding import Coding, Way
 from benchsuite.harness.extraction import Extraction
 from benchsuite.harness.identity import source_fingerprint
@@ -58,7 +58,6 @@ class Evaluation:
         self._made: dict[str, Any] = {}
         self._extractions: dict[str, Extraction] = {}
         self._codings: dict[Way, Coding] = {}
-        self.sources: dict[str, str] = {}
         self._makers: dict[str, Callable[[], Any]] = {
             "real": self._real,
             "train": lambda: self.train,
@@ -84,7 +83,8 @@ class Evaluation:
                 return [unscored(bound, "error", "the metric returned an empty mapping")]
             exhibits.keep(score, metric.name, bound.fingerprint, self._folder)
             sizes = _sizes(dict(zip(bound.artefacts, arguments, strict=True)))
-            return [self._row(bound, key, float(value), score, sizes) for key, value in values.items()]
+            seen: dict[str, Mapping[str, Any]] = {"n": sizes, "codes": self._sources(bound)}
+            return [self._row(bound, key, float(value), score, seen) for key, value in values.items()]
         except NotApplicableError as error:
             return [unscored(bound, "skipped", str(error))]
         except Exception as error:
@@ -98,7 +98,11 @@ class Evaluation:
             return generated[:n]
         return self._draw(n, self._generator("generated"))
 
-    def _row(self, bound: BoundMetric, key: str, value: float, score: Score, sizes: Mapping[str, int]) -> MetricRow:
+    def _row(
+        self, bound: BoundMetric, key: str, value: float, score: Score, seen: Mapping[str, Mapping[str, Any]]
+    ) -> MetricRow:
+        """``seen`` is what the metric was given: how many rows of each artefact, and where codes came from."""
+        sizes = seen["n"]
         metric, name = bound.metric, f"{bound.selection}.{key}" if key else bound.selection
         sampled = any(artefact.startswith("generated") for artefact in bound.artefacts)
         n = score.n or (self._cell.samples if sampled else next((sizes[of] for of in _COUNTED if of in sizes), None))
@@ -111,7 +115,7 @@ class Evaluation:
             n,
             bound.fingerprint,
             reason=str(score.caution) or (_COPIES if score.disqualifies else ""),
-            protocol={**bound.protocol, "seed": self._cell.seed, "n": sizes, "codes": self._sources(bound)},
+            protocol={**bound.protocol, "seed": self._cell.seed, **seen},
             disqualifies=bool(score.disqualifies),
         )
         if value == value:
@@ -127,11 +131,7 @@ class Evaluation:
             return self._extraction(bound).get(name)
         if name not in BY_CODES:
             return self._get(name)
-        made = self._coding(bound.way).get(name)
-        source = self._coding(bound.way).source(name)
-        if source is not None and bound.way == Way("own", TRAIN_IMAGES):
-            self.sources["train" if name.endswith("train") else "test"] = source
-        return made
+        return self._coding(bound.way).get(name)
 
     def _coding(self, way: Way) -> Coding:
         if way not in self._codings:

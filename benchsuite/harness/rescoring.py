@@ -1,7 +1,8 @@
-"""What becomes of the record of a trained model that is scored again."""
+"""What a record says of scores that were made at different times, and what becomes of it when there are more."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from benchsuite.contracts import Cell, MetricRow, PhaseRow, Record, Status
@@ -14,7 +15,8 @@ OTHER_CODE = "scored by code, or on data, other than it was trained with"
 def rescored(record: Record, scored: Record, cell: Cell, note: str) -> Record:
     """``record`` with the scores that ``cell`` asks for, as in ``scored``, beside those that it does not name.
 
-    What training was stays as it was: device, environment, attempts, notes.
+    What training was stays as it was: device, environment, attempts, notes. Its times are contended where those of
+    either were.
     """
     others = [row for row in record.metrics if row.selection not in cell.metrics]
     selections = dict.fromkeys((*cell.metrics, *(row.selection for row in others)))
@@ -24,7 +26,7 @@ def rescored(record: Record, scored: Record, cell: Cell, note: str) -> Record:
         metrics=(*scored.metrics, *others),
         notes=(*_lasting(record.notes), *([note] if note else [])),
         phases=_merged(record.phases, scored.phases),
-        reconstruction=scored.reconstruction or record.reconstruction,
+        reconstruction=sources_of_codes((*scored.metrics, *others)),
     )
 
 
@@ -40,6 +42,16 @@ def with_failed_metrics(record: Record, cell: Cell, status: Status, reason: str)
         metrics=(*standing, *rows),
         notes=(*_lasting(record.notes), f"{SCORING_FAILED}: {reason}"),
     )
+
+
+def sources_of_codes(rows: Iterable[MetricRow]) -> str:
+    """Where the model's own codes came from, by split, as the scores of ``rows`` tell: ``test by encoder``."""
+    found = {}
+    for row in rows:
+        if row.protocol.get("params", {}).get("codes_by", "own") == "own":
+            for artefact, source in row.protocol.get("codes", {}).items():
+                found["train" if artefact.endswith("train") else "test"] = source
+    return ", ".join(f"{split} by {source}" for split, source in sorted(found.items()))
 
 
 def _lasting(notes: tuple[str, ...]) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ from benchsuite.harness.outputs import check_output
 from benchsuite.harness.pictures import write_sheet
 from benchsuite.harness.recipe import parse_selections
 from benchsuite.harness.registry import Registry, load_registry
-from benchsuite.harness.rescoring import rescored, with_failed_metrics
+from benchsuite.harness.rescoring import rescored, sources_of_codes, with_failed_metrics
 from benchsuite.harness.store import RunStore
 from benchsuite.kit.files import replacing
 from benchsuite.kit.nets import parameter_count
@@ -58,7 +58,7 @@ class Job:
     cell: Cell
     run_folder: str
     keep_model: bool
-    shared_device: bool  # more cells at once than the machine has processors or devices for
+    shared_device: bool  # other cells run at the same time
     score_only: bool
     attempts: int
     memory_limit: int | None
@@ -237,7 +237,7 @@ class _Work:
             metrics=tuple(rows),
             parameters=parameter_count(model) - (codes.numel() if in_parameters and codes is not None else 0),
             codes=None if codes is None else codes.numel(),
-            reconstruction=", ".join(f"{split} by {source}" for split, source in sorted(evaluation.sources.items())),
+            reconstruction=sources_of_codes(rows),
         )
 
     def _score(self, evaluation: Evaluation, text: str, known: tuple[MetricRow, ...]) -> list[MetricRow]:
@@ -255,7 +255,7 @@ class _Work:
 
     def _record(self, status: Status, reason: str) -> Record:
         phases = tuple(
-            PhaseRow(p.name, p.seconds, p.cpu_seconds, p.items, p.peak_host_mib, p.peak_device_mib)
+            PhaseRow(p.name, p.seconds, p.cpu_seconds, p.items, p.peak_host_mib, p.peak_device_mib, p.joules)
             for p in self.timings.phases
         )
         return Record(
