@@ -212,7 +212,7 @@ class _Drive:
         runner = cellrunner.CellRunner(
             run_folder=str(self.store.path.resolve()),
             keep_model=recipe.keep == "models",
-            shared_device=_shares_device(recipe, jobs),
+            shared_device=jobs > 1,  # of memory bandwidth, caches and clock, if of nothing else
             timeout=recipe.timeout,
             memory_limit=recipe.memory_limit,
             score_only=frozenset(p.cell.key for p in to_run if p.action == "score"),
@@ -270,7 +270,3 @@ def _uses_gpu(recipe: Recipe) -> bool:
     if recipe.device == "auto":
         return torch.cuda.device_count() > 0  # counts without initialising one
     return recipe.device != "cpu"
-
-
-def _shares_device(recipe: Recipe, jobs: int) -> bool:
-    return jobs > 1 if _uses_gpu(recipe) else jobs * recipe.threads > usable_cores()

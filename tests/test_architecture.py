@@ -15,7 +15,7 @@ PACKAGES = (ROOT / "benchsuite", ROOT / "plugins" / "benchsuite_plugins")
 FLOORS = [
     ["errors"],
     ["parameters"],
-    ["contracts", "hookspecs"],
+    ["contracts", "hookspecs", "kit.energy"],
     [
         "kit.files",
         "kit.prefetch",
@@ -36,6 +36,7 @@ FLOORS = [
     ["kit.newton"],
     ["kit.training", "kit.recovery"],
     ["kit.gan", "kit.bidirectional", "kit.coding"],
+    ["kit.search"],
     ["harness.recipe", "harness.registry", "harness.identity", "harness.server", "harness.pictures", "harness.loading"]
     + ["harness.rescoring", "harness.outputs"],
     ["harness.exhibits", "harness.coding"],
@@ -45,7 +46,7 @@ FLOORS = [
     ["harness.runner"],
     ["harness.cellserver", "harness.isolation"],
     ["harness.cellrunner"],
-    ["results.statistics"],
+    ["results.statistics", "results.costs"],
     ["results.tables"],
     ["suite"],
     ["cli.options", "cli.tables", "cli.progress"],

@@ -131,7 +131,7 @@ def test_every_command_has_help(command_line: CommandLine) -> None:
 
 def test_a_run_a_second_run_and_a_report(command_line: CommandLine, tmp_path: Path) -> None:
     first = command_line("run", "-m", "pca,real", "--seeds", "3", "--samples", "100", check=0)
-    for words in ("Comparison on digits", "psnr [dB] ↑", "Timing on digits", "Without a number", "Run: runs/pca+real"):
+    for words in ("Comparison on digits", "psnr [dB] ↑", "Not timed", "Without a number", "Run: runs/pca+real"):
         assert words in first.stdout
     second = command_line("run", "-m", "pca,real", "--seeds", "3", "--samples", "100", check=0)
     assert second.stdout == first.stdout

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from benchsuite.contracts import Cell, MetricRow, PhaseRow, Record
-from benchsuite.harness.store import RESULT_COLUMNS, TIMING_COLUMNS, marked, result_rows, timing_rows
+from benchsuite import suite
+from benchsuite.cli.tables import print_report
+from benchsuite.contracts import Cell, MetricRow, PhaseRow, Record, Report
+from benchsuite.harness.rescoring import rescored
+from benchsuite.harness.store import RESULT_COLUMNS, RunStore, marked, result_rows, timing_rows
+from benchsuite.results.costs import rates_tables, seconds_tables, untimed
 from benchsuite.results.statistics import summarise
-from benchsuite.results.tables import cautions, comparison, failures, format_summary, protocols, timing
+from benchsuite.results.tables import cautions, comparison, failures, format_summary, make_report, protocols
+from benchsuite_plugins.reporters.markdown import Markdown
 
 
 def cell(method: str = "pca", seed: int = 0) -> Cell:
@@ -47,7 +55,12 @@ def record(method: str, seed: int, psnr: float | None, fingerprint: str = "aaaa0
         PhaseRow("encode.test", 0.5, 0.5, 57, 1.0, None),
         PhaseRow("encode.train", 0.25, 0.25, 57, 1.0, None),
     )
-    return Record(cell(method, seed), "ok", metrics=rows, phases=phases, device="cpu", environment="e1")
+    ended = Record(cell(method, seed), "ok", metrics=rows, phases=phases, device="cpu", environment="e1")
+    return replace(ended, parameters=1234, codes=80 if method == "glo" else None)
+
+
+def with_phases(record: Record, *phases: PhaseRow) -> Record:
+    return replace(record, phases=(*record.phases, *phases))
 
 
 def failed(method: str, seed: int) -> Record:
@@ -56,10 +69,6 @@ def failed(method: str, seed: int) -> Record:
 
 def frame(records: list[Record]) -> pd.DataFrame:
     return pd.DataFrame(list(result_rows("r", records)), columns=list(RESULT_COLUMNS))
-
-
-def times(records: list[Record]) -> pd.DataFrame:
-    return pd.DataFrame(list(timing_rows("r", records)), columns=list(TIMING_COLUMNS))
 
 
 @pytest.mark.parametrize("n", [3, 5, 20])
@@ -121,20 +130,109 @@ def test_scores_of_unlike_protocols_never_share_a_column() -> None:
     assert table[columns].to_numpy().tolist() == [["20.00", "–"], ["–", "25.00"]]
 
 
-def test_times_are_means_over_seeds_and_stages_are_not_added_to_their_fit() -> None:
-    table = timing(times([record("pca", 0, 20.0), record("pca", 2, 20.0)]))["digits"]
-    row = table.loc["pca"]
-    assert (row["fit [s]"], row["encode [s]"], row["sample [s]"], row["host [MiB]"]) == ("3.00", "0.75", "–", "102")
+def test_seconds_are_means_over_seeds_and_stages_are_not_added_to_their_fit() -> None:
+    row = seconds_tables([record("pca", 0, 20.0), record("pca", 2, 20.0)])["digits"].loc["pca"]
+    assert row.to_dict() == {"fit [s]": "3.00", "encode [s]": "0.75", "cells": "2", "device": "cpu"}
+
+
+def test_warm_up_is_in_no_column() -> None:
+    warm = (
+        PhaseRow(f"warm_up.{name}", 100.0, 1.0, 5, None, None) for name in ("sample", "encode.test", "recover.test")
+    )
+    plain, warmed = [record("pca", 0, 20.0)], [with_phases(record("pca", 0, 20.0), *warm)]
+    assert seconds_tables(plain)["digits"].equals(seconds_tables(warmed)["digits"])
+    assert rates_tables(plain)["digits"].equals(rates_tables(warmed)["digits"])
+    rows = timing_rows("r", warmed)
+    assert "warm_up.sample" in {row["phase"] for row in rows}
+
+
+def test_rates_are_all_items_over_all_seconds() -> None:
+    trained = (PhaseRow("train", 2.0, 2.0, 900, None, None), PhaseRow("train.warm", 4.0, 4.0, 600, None, None))
+    sampled = PhaseRow("sample", 8.0, 8.0, 10, 1.0, None)
+    records = [with_phases(record("pca", seed, 20.0), *trained, sampled) for seed in (0, 2)]
+    row = rates_tables([*records, record("glo", 0, 20.0)])["digits"]
+    assert row.loc["pca", ["train [1/s]", "sample [1/s]", "encode [1/s]"]].tolist() == ["250", "1.25", "152"]
+    assert row.loc["glo", ["train [1/s]", "sample [1/s]", "encode [1/s]"]].tolist() == ["–", "–", "152"]
+    assert row["host [MiB]"].tolist() == ["102", "100"]
+    assert row["parameters"].tolist() == ["1234", "1234"] and row["codes"].tolist() == ["–", "80"]
+    assert "recover [1/s]" not in row and "device [MiB]" not in row and "fit [J]" not in row
+
+
+def test_energy_is_the_mean_of_training_where_it_is_known() -> None:
+    known = [
+        replace(record("pca", seed, 20.0), phases=(PhaseRow("fit", 1.0, 1.0, 1, None, None, joules),))
+        for seed, joules in enumerate((100.0, 300.0))
+    ]
+    table = rates_tables([*known, record("glo", 0, 20.0)])["digits"]
+    assert table["fit [J]"].tolist() == ["200", "–"]
 
 
 def test_times_of_different_machines_never_share_a_table() -> None:
-    tables = timing(times([record("pca", 0, 20.0), replace(record("pca", 1, 20.0), environment="e2")]))
-    assert list(tables) == ["digits on e1", "digits on e2"]
+    records = [record("pca", 0, 20.0), replace(record("pca", 1, 20.0), environment="e2")]
+    assert list(seconds_tables(records)) == list(rates_tables(records)) == ["digits on e1", "digits on e2"]
 
 
-def test_contended_cells_are_counted() -> None:
-    table = timing(times([record("pca", 0, 20.0), replace(record("pca", 1, 20.0), contended=True)]))["digits"]
-    assert table.loc["pca", "contended"] == "1 of 2"
+def test_contended_cells_are_left_out_and_named() -> None:
+    contended = [replace(record("pca", 1, 20.0), contended=True), replace(record("glo", 0, 20.0), contended=True)]
+    records = [record("pca", 0, 20.0), *contended, failed("vae", 0)]
+    table = seconds_tables(records)["digits"]
+    assert table.index.tolist() == ["pca"]
+    assert table.loc["pca", ["cells", "fit [s]"]].tolist() == ["1", "2.00"]
+    assert rates_tables(records)["digits"].index.tolist() == ["pca"]
+    assert untimed(records).startswith("Not timed: 2 of 3 cells (pca, glo)") and "--jobs 1" in untimed(records)
+    assert not untimed(records[:1])
+    rows = list(timing_rows("r", records))
+    assert {(row["method"], row["seed"], row["contended"]) for row in rows if row["status"] == "ok"} == {
+        ("pca", 0, False),
+        ("pca", 1, True),
+        ("glo", 0, True),
+    }
+
+
+def test_where_all_are_contended_there_is_no_table() -> None:
+    records = [replace(record("pca", 0, 20.0), contended=True)]
+    assert seconds_tables(records) == rates_tables(records) == {}
+    assert "1 of 1 cells (pca)" in untimed(records)
+
+
+def test_where_nothing_came_to_an_end_there_is_nothing_to_say_of_times() -> None:
+    assert seconds_tables([failed("pca", 0)]) == {} and not untimed([failed("pca", 0)])
+
+
+@pytest.mark.parametrize(("trained", "scored"), [(True, False), (False, True), (False, False)])
+def test_a_model_that_is_scored_again_is_contended_where_either_was(trained: bool, scored: bool) -> None:
+    before, after = (replace(record("pca", 0, 20.0), contended=flag) for flag in (trained, scored))
+    assert rescored(before, after, before.cell, "").contended == (trained or scored)
+
+
+def report_of(folder: Path, records: list[Record]) -> Report:
+    store = RunStore(folder / "some_run")
+    store.create()
+    store.write_run({"cells": []})
+    return make_report(store, records)
+
+
+def printed(report: Report, capsys: pytest.CaptureFixture[str]) -> str:
+    print_report(report)
+    return capsys.readouterr().out
+
+
+def in_markdown(report: Report, capsys: pytest.CaptureFixture[str]) -> str:
+    (path,) = Markdown().write(report, report.folder)
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("shown", [printed, in_markdown])
+def test_people_see_both_tables_and_what_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], shown: Callable[[Report, pytest.CaptureFixture[str]], str]
+) -> None:
+    records = [record("pca", 0, 20.0), replace(record("glo", 0, 20.0), contended=True)]
+    both = shown(report_of(tmp_path / "both", records), capsys)
+    assert "fit [s]" in both and "encode [1/s]" in both.replace("\\", "") and "1 of 2 cells (glo)" in both
+    none = shown(report_of(tmp_path / "none", records[1:]), capsys)
+    assert "fit [s]" not in none and "1 of 1 cells (glo)" in none
+    whole = shown(report_of(tmp_path / "whole", records[:1]), capsys)
+    assert "fit [s]" in whole and "Not timed" not in whole
 
 
 def test_what_came_to_no_number_is_joined_by_reason() -> None:
@@ -148,7 +246,15 @@ def test_what_came_to_no_number_is_joined_by_reason() -> None:
 
 
 def test_a_record_reads_back_from_its_json() -> None:
-    assert Record.from_json(record("pca", 0, 20.0).to_json()) == record("pca", 0, 20.0)
+    measured = with_phases(record("pca", 0, 20.0), PhaseRow("sample", 1.0, 1.0, 5, None, None, 12.5))
+    assert Record.from_json(json.loads(json.dumps(measured.to_json()))) == measured
+
+
+def test_a_record_of_before_energy_was_known_reads_back() -> None:
+    written = record("pca", 0, 20.0).to_json()
+    for phase in written["phases"]:
+        del phase["joules"]
+    assert Record.from_json(written) == record("pca", 0, 20.0)
 
 
 def scored(method: str, caution: str = "", seed: int = 0, disqualifies: bool = False) -> Record:
@@ -208,3 +314,16 @@ def test_other_numbers_of_rows_are_another_protocol() -> None:
     table = protocols([scored("pca"), replace(half, metrics=tuple(rows))])
     fd = table[table["metric"] == "fd"]
     assert list(fd["methods"]) == ["pca", "real"] and len(set(fd["protocol"])) == 2
+
+
+@pytest.mark.parametrize(
+    ("methods", "jobs", "contended"), [("pca,real", 2, True), ("pca,real", 1, False), ("pca", 2, False)]
+)
+def test_cells_are_contended_where_more_than_one_runs_at_a_time(
+    tmp_path: Path, methods: str, jobs: int, contended: bool
+) -> None:
+    """Cells this short are never taken to have waited for the processor, whatever else runs."""
+    recipe = {"methods": methods, "metrics": "parameters", "samples": 32, "device": "cpu"}
+    outcome = suite.run(recipe | {"jobs": jobs}, out=tmp_path / "run")
+    assert [r.contended for r in outcome.records] == [contended] * len(outcome.records)
+    assert bool(untimed(outcome.records)) == contended

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchsuite.kit import timing
-from benchsuite.kit.timing import Phase, Timings
+from benchsuite.kit.timing import Phase, Steady, Timings
 
 CPU = torch.device("cpu")
 tells_memory = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system tells no peak memory")
@@ -135,3 +135,37 @@ def test_where_the_system_does_not_tell_memory_is_unknown(monkeypatch: pytest.Mo
     monkeypatch.setattr(timing, "_CLEAR_REFS", tmp_path / "absent" / "clear_refs")
     _, phase = timed()
     assert phase.peak_host_mib is None
+
+
+def test_what_no_block_can_hold_is_timed_between_a_mark_and_its_end() -> None:
+    timings = Timings(CPU)
+    start = timings.mark()
+    time.sleep(0.02)
+    timings.add("train", start, 9)
+    (phase,) = timings.phases
+    assert (phase.name, phase.items, phase.peak_host_mib) == ("train", 9, None)
+    assert 0.02 <= phase.seconds < 5
+    assert phase.cpu_seconds < 0.02
+
+
+def test_a_loop_is_timed_from_its_last_warm_up_step_to_its_end() -> None:
+    timings = Timings(CPU)
+    steady = Steady(timings, "train", warm_up=2)
+    for items in (1, 2, 30, 400):
+        if items > 2:
+            time.sleep(0.02)
+        steady.stepped(items)
+    steady.end()
+    (phase,) = timings.phases
+    assert phase.items == 430
+    assert 0.04 <= phase.seconds < 5
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_a_loop_that_never_got_warm_is_not_timed(steps: int) -> None:
+    timings = Timings(CPU)
+    steady = Steady(timings, "train", warm_up=2)
+    for _ in range(steps):
+        steady.stepped(8)
+    steady.end()
+    assert not timings.phases

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import gc
 import math
 import os
 import random
@@ -22,7 +24,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from benchsuite.errors import ContractError, DivergedError
-from benchsuite.kit import training
+from benchsuite.kit import timing, training
 from benchsuite.kit.adversarial import LOSSES
 from benchsuite.kit.checkpoints import Checkpoint
 from benchsuite.kit.nets import MLP, discriminator, frozen, generator
@@ -765,3 +767,89 @@ def test_a_stage_is_timed_under_its_name() -> None:
     timings = Timings(CPU)
     make_run(timings=timings).stage("reverse", lambda: None)
     assert [phase.name for phase in timings.phases] == ["fit.reverse"]
+
+
+# The rate of training
+
+
+def rows_timed(timings: Timings) -> list[tuple[str, int]]:
+    """The loops that have a rate, with the rows that it is of; every phase that is there is one of training."""
+    return [(phase.name, phase.items) for phase in timings.phases]
+
+
+def test_rows_after_the_first_batches_are_timed_to_the_last_one() -> None:
+    timings = Timings(CPU)
+    for _ in make_run(timings=timings).batches(images(45), batch_size=8, epochs=2):  # 8 8 8 8 8 5, twice
+        pass
+    assert rows_timed(timings) == [("train", 2 * 45 - 3 * 8)]
+
+
+@pytest.mark.parametrize(("n", "epochs", "expected"), [(24, 1, []), (8, 1, []), (24, 0, []), (26, 1, [("train", 2)])])
+def test_a_loop_of_warm_up_alone_has_no_rate(n: int, epochs: int, expected: list[tuple[str, int]]) -> None:
+    timings = Timings(CPU)
+    for _ in loop(make_run(timings=timings), epochs=epochs, n=n):
+        pass
+    assert rows_timed(timings) == expected
+
+
+def test_each_loop_warms_up_by_itself_and_is_named_by_its_stage() -> None:
+    timings = Timings(CPU)
+    run = make_run(timings=timings)
+
+    def work() -> None:
+        for epochs in (2, 3):
+            for _ in loop(run, epochs=epochs):
+                pass
+
+    for _ in loop(run, epochs=2):
+        pass
+    run.stage("reverse", work)
+    found = [phase for phase in rows_timed(timings) if phase[0] != "fit.reverse"]
+    assert found == [("train", 3 * 8), ("train.reverse", 3 * 8), ("train.reverse", 6 * 8)]
+
+
+def test_what_the_caller_does_between_batches_counts_and_the_warm_up_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=clock, process_time=clock))
+    timings = Timings(CPU)
+    for number, _ in enumerate(loop(make_run(timings=timings), epochs=2)):
+        clock.now += 100 if number < 3 else 2
+    (phase,) = timings.phases
+    assert (phase.seconds, phase.cpu_seconds, phase.items) == (3 * 2, 3 * 2, 3 * 8)
+
+
+def test_a_budget_times_the_batches_that_it_left(clock: Clock) -> None:
+    timings = Timings(CPU)
+    run = make_run(budget=10.0, timings=timings)
+    for _ in range(2):
+        for _ in loop(run, epochs=9):
+            clock.now += 1
+    assert rows_timed(timings) == [("train", 7 * 8)]
+
+
+def test_after_a_kill_the_rows_since_are_timed(tmp_path: Path) -> None:
+    def train(run: Run, kill_at: int | None) -> None:
+        for epochs in (2, 3):
+            for _ in loop(run, epochs=epochs):
+                die_at(kill_at)(run)
+
+    killed, resumed = Timings(CPU), Timings(CPU)
+    with pytest.raises(KilledError):
+        train(make_run(tmp_path, timings=killed), kill_at=8)  # in the third batch of the second loop
+    train(make_run(tmp_path, timings=resumed), kill_at=None)
+    assert rows_timed(killed) == [("train", 3 * 8)]
+    assert rows_timed(resumed) == [("train", (9 - 2 - 3) * 8)]
+
+
+@pytest.mark.parametrize("how", ["raise", "break"])
+def test_a_loop_that_is_left_has_no_rate_and_hurts_no_phase(how: str) -> None:
+    timings = Timings(CPU)
+    run = make_run(timings=timings)
+    with contextlib.suppress(KilledError), timings.phase("fit"):
+        for number, _ in enumerate(loop(run, epochs=5)):
+            if number == 7 and how == "raise":
+                raise KilledError
+            if number == 7:
+                break
+    gc.collect()
+    assert [phase.name for phase in timings.phases] == ["fit"]

@@ -21,7 +21,10 @@ SIZES = ((1, 16, 16), (3, 32, 32), (3, 64, 64))
 
 
 def measure(name: str, shape: tuple[int, ...], precision: str, device: torch.device, rows: int) -> list[str]:
-    """One row: images per second in training (after one epoch of warm-up) and in sampling, and peak memory."""
+    """One row: images per second in training and in sampling, and peak memory.
+
+    Each is done once before it is timed: an epoch of training, a batch of samples.
+    """
     data = torch.randint(256, (rows, *shape), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     train = Samples(data).to(device)
     cls = load_registry().get("methods", name)

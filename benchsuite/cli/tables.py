@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def print_report(report: Report) -> None:
-    """The comparison with its cautions, the timing, what came to no number, and where the run lies."""
+    """The comparison with its cautions, timing and rates, what came to no number, and where the run lies."""
     for title, frame in report.comparison.items():
         click.echo(f"\nComparison on {title}: mean over seeds ± half width of the 95% t interval (from 3 seeds)\n")
         print_frame(frame.reset_index())
@@ -27,8 +27,13 @@ def print_report(report: Report) -> None:
         click.echo("\n† Cautions\n")
         print_frame(report.cautions)
     for title, frame in report.timing.items():
-        click.echo(f"\nTiming on {title}: seconds per cell, mean over seeds; peak memory above the cell's start\n")
+        click.echo(f"\nTiming on {title}: seconds per cell, mean over seeds\n")
         print_frame(frame.reset_index())
+    for title, frame in report.rates.items():
+        click.echo(f"\nRates on {title}: items per second, peak memory above the cell's start, learnt numbers\n")
+        print_frame(frame.reset_index())
+    if report.untimed:
+        click.echo(f"\n{clean(report.untimed, markdown=False)}")
     if not report.failures.empty:
         click.echo("\nWithout a number\n")
         print_frame(report.failures)

@@ -27,6 +27,7 @@ def rescored(record: Record, scored: Record, cell: Cell, note: str) -> Record:
         notes=(*_lasting(record.notes), *([note] if note else [])),
         phases=_merged(record.phases, scored.phases),
         reconstruction=sources_of_codes((*scored.metrics, *others)),
+        contended=record.contended or scored.contended,
     )
 
 

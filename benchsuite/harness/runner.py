@@ -38,7 +38,7 @@ from benchsuite.harness.registry import Registry, load_registry
 from benchsuite.harness.rescoring import rescored, sources_of_codes, with_failed_metrics
 from benchsuite.harness.store import RunStore
 from benchsuite.kit.files import replacing
-from benchsuite.kit.nets import parameter_count
+from benchsuite.kit.models import sizes_of
 from benchsuite.kit.samples import Samples
 from benchsuite.kit.timing import Timings
 from benchsuite.kit.training import Run
@@ -230,13 +230,12 @@ class _Work:
             write_sheet(evaluation.picture(64), self.folder / "samples.png")
             self._keep_pictures(model)
         record = self._record("ok", "")
-        codes = getattr(model, "codes", None)
-        in_parameters = isinstance(codes, torch.nn.Parameter)
+        parameters, codes = sizes_of(model)
         return replace(
             record,
             metrics=tuple(rows),
-            parameters=parameter_count(model) - (codes.numel() if in_parameters and codes is not None else 0),
-            codes=None if codes is None else codes.numel(),
+            parameters=parameters,
+            codes=codes,
             reconstruction=sources_of_codes(rows),
         )
 

@@ -1,14 +1,21 @@
-"""Phases timed with the device synchronised, and the memory they took."""
+"""Phases timed with the device synchronised, and the memory and energy they took.
+
+Work that a device does on its own time is waited for at both ends of a phase, and never inside it, which would slow
+down what is timed.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+
+from benchsuite.kit.energy import EnergyMeter, energy_meter
 
 MIB = 2**20
 _STATUS = Path("/proc/self/status")
@@ -43,10 +50,11 @@ def _reset_peak() -> None:
 
 @dataclass
 class Phase:
-    """One timed phase: seconds of wall clock, processor seconds of this process, and peak memory in MiB.
+    """One timed phase: seconds of wall clock, processor seconds of this process, peak memory in MiB, energy in joules.
 
     ``peak_host_mib`` is what the resident memory grew to above its size when the Timings were made, since a forked
-    process shows its parent's pages as its own; None where the system does not tell.
+    process shows its parent's pages as its own; None where the system does not tell. ``joules`` are those of the
+    device, whoever used it, see benchsuite.kit.energy; None where it does not tell.
     """
 
     name: str
@@ -55,6 +63,15 @@ class Phase:
     items: int
     peak_host_mib: float | None
     peak_device_mib: float | None
+    joules: float | None = None
+
+
+class Mark(NamedTuple):
+    """Clocks and counters at a moment when the device had nothing left to do."""
+
+    seconds: float
+    cpu_seconds: float
+    joules: float | None
 
 
 @dataclass
@@ -65,6 +82,10 @@ class Timings:
     phases: list[Phase] = field(default_factory=list)
     _base_mib: float | None = field(default_factory=lambda: _resident_mib("VmRSS"))
     _open: list[list[float]] = field(default_factory=list)  # host and device peaks of the phases under way, so far
+    _meter: EnergyMeter | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._meter = energy_meter(self.device)
 
     @contextmanager
     def phase(self, name: str, items: int = 0) -> Iterator[None]:
@@ -77,19 +98,39 @@ class Timings:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         self._open.append([0.0, 0.0])
+        with self._meter.watched() if self._meter else nullcontext():
+            start = self.mark()
+            try:
+                yield
+            finally:
+                passed = self._since(start)
+                self._note_peaks()
+                host, device = self._open.pop()
+                known = self._host_peak() is not None, self._device_peak() is not None
+                peaks = host if known[0] else None, device if known[1] else None
+                self.phases.append(Phase(name, passed.seconds, passed.cpu_seconds, items, *peaks, passed.joules))
+
+    def mark(self) -> Mark:
+        """This moment, once the device has done what it was asked to."""
         synchronise(self.device)
-        start, cpu_start = time.perf_counter(), time.process_time()
-        try:
-            yield
-        finally:
-            synchronise(self.device)
-            seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-            self._note_peaks()
-            host, device = self._open.pop()
-            known = self._host_peak() is not None, self._device_peak() is not None
-            self.phases.append(
-                Phase(name, seconds, cpu_seconds, items, host if known[0] else None, device if known[1] else None)
-            )
+        joules = self._meter.joules() if self._meter else None
+        return Mark(time.perf_counter(), time.process_time(), joules)
+
+    def add(self, name: str, start: Mark, items: int) -> None:
+        """Record what came after ``start`` as the phase ``name``, its memory not known.
+
+        For what no block can hold, such as the caller's share of a generator's loop.
+        """
+        passed = self._since(start)
+        self.phases.append(Phase(name, passed.seconds, passed.cpu_seconds, items, None, None, passed.joules))
+
+    def _since(self, start: Mark) -> Mark:
+        """What has passed since ``start``, likewise waited for."""
+        synchronise(self.device)
+        seconds, cpu_seconds = time.perf_counter() - start.seconds, time.process_time() - start.cpu_seconds
+        joules = self._meter.joules() if self._meter else None
+        spent = None if joules is None or start.joules is None else joules - start.joules
+        return Mark(seconds, cpu_seconds, spent)
 
     def _note_peaks(self) -> None:
         """Phases that nest share one counter, which the inner one resets: each keeps the largest it has seen."""
@@ -105,3 +146,34 @@ class Timings:
         if self.device.type != "cuda":
             return None
         return torch.cuda.max_memory_allocated(self.device) / MIB
+
+
+@dataclass
+class Steady:
+    """What a loop does once it is warm, recorded as one phase.
+
+    The first ``warm_up`` steps of a loop allocate, compile and choose algorithms, and are left out. A loop that has no
+    more than these, or is left before its end, records nothing.
+    """
+
+    timings: Timings | None
+    name: str
+    warm_up: int
+    _steps: int = 0
+    _items: int = 0
+    _start: Mark | None = None
+
+    def stepped(self, items: int) -> None:
+        """The loop has done one more step, on so many items."""
+        if self.timings is None:
+            return
+        self._steps += 1
+        if self._start is not None:
+            self._items += items
+        elif self._steps == self.warm_up:
+            self._start = self.timings.mark()
+
+    def end(self) -> None:
+        """The loop has done its last step."""
+        if self.timings is not None and self._start is not None and self._items:
+            self.timings.add(self.name, self._start, self._items)

@@ -23,12 +23,13 @@ from benchsuite.errors import ContractError, DivergedError
 from benchsuite.kit.checkpoints import Checkpoint, Stateful
 from benchsuite.kit.curves import Curve
 from benchsuite.kit.samples import Samples
-from benchsuite.kit.timing import Timings
+from benchsuite.kit.timing import Steady, Timings
 
 Schedule = Literal["linear", "cosine"]
 
 _WINDOW = 50  # batches between looks at the losses: each look waits for the device
 _PROGRESS_SECONDS = 0.5
+_WARM_UP = 3  # batches at the beginning of each loop whose time is not that of the others
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
@@ -110,6 +111,9 @@ class Run:
         taken between batches. The last batch of a pass is smaller where the rows do not divide; a single row left
         over joins the batch before it, since batch norm cannot use it alone. ``shuffle`` gives, for a number of rows,
         the order of a pass at its beginning, in place of the seeded one.
+
+        Rows and seconds after the first few batches, the body of the caller's loop included, are the phase ``train``,
+        or ``train.STAGE``, of the run's timings.
         """
         name = self._next_loop()
         order = torch.empty(len(data) if shuffle else 0, dtype=torch.int64)
@@ -122,6 +126,7 @@ class Run:
         sizes = batch_sizes(len(data), batch_size)
         began = time.monotonic()
         spent_before = self._checkpoint.seconds
+        steady = Steady(self._timings, f"train.{self._scope}" if self._scope else "train", _WARM_UP)
         epoch = started_epoch
         for epoch in range(started_epoch, epochs):
             if shuffle is None:
@@ -134,6 +139,7 @@ class Run:
             for number, (rows, x) in enumerate(zip(coming, data.fetched(coming), strict=True), first):
                 if self._checkpoint.seconds >= self.budget:
                     self._checkpoint.stopped_early = True
+                    steady.end()
                     self._finish(name, state, epoch)
                     return
                 self.fraction = (epoch * len(sizes) + number) / (epochs * len(sizes))
@@ -141,12 +147,14 @@ class Run:
                 index = rows.to(self.device)
                 labels = None if data.labels is None else data.labels[rows.to(data.labels.device)].to(self.device)
                 yield Batch(x.to(self.device), index, labels)
+                steady.stepped(len(rows))
                 self.steps += 1
                 self._checkpoint.seconds = spent_before + time.monotonic() - began
                 if self.steps % _WINDOW == 0:
                     self._look_at_losses(epoch)
                 if state and time.monotonic() - self._last_save >= self._checkpoint_seconds:
                     self._save(name, epoch, number + 1, state)
+        steady.end()
         self._finish(name, state, epoch)
 
     def step(self, optimiser: torch.optim.Optimizer, loss: Tensor, name: str = "loss") -> None:

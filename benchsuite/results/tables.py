@@ -1,4 +1,4 @@
-"""Records to pandas frames: results and timings as in the CSV files, and the tables that people read."""
+"""Records to pandas frames: results and timings as in the CSV files, and the tables of scores that people read."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import pandas as pd
 
 from benchsuite.contracts import Record, Report
 from benchsuite.harness.store import RESULT_COLUMNS, TIMING_COLUMNS, RunStore, result_rows, timing_rows
+from benchsuite.results.costs import NO_VALUE, rates_tables, seconds_tables, untimed
 from benchsuite.results.statistics import Summary, summarise
 
 _ARROWS = {"max": " ↑", "min": " ↓", "none": ""}
-NO_VALUE = "–"
 CAUTION = " †"
-_SHOWN_PHASES = ("fit", "sample", "encode", "recover", "features", "metric")
 
 
 def make_report(store: RunStore, records: Sequence[Record]) -> Report:
@@ -29,11 +28,13 @@ def make_report(store: RunStore, records: Sequence[Record]) -> Report:
         results=results,
         timings=timings,
         comparison=comparison(results),
-        timing=timing(timings),
+        timing=seconds_tables(records),
         failures=pd.concat([failures(results), _missing(store, records)], ignore_index=True),
         cautions=cautions(results),
         protocols=protocols(records),
         provenance=_provenance(store, records),
+        rates=rates_tables(records),
+        untimed=untimed(records),
     )
 
 
@@ -94,41 +95,6 @@ def format_summary(summary: Summary) -> str:
         return f"{summary.mean:.3e}{half}"
     text = f"{summary.mean:.{decimals}f}"
     return text if summary.half_width is None else f"{text} ± {summary.half_width:.{decimals}f}"
-
-
-def timing(timings: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """One table per dataset and environment: seconds by method and phase, the mean over seeds, and peak memory.
-
-    Times of different environments are never put in one table. ``contended`` says in how many cells something else
-    had the processor or the device at the same time.
-    """
-    done = timings[(timings["status"] == "ok") & timings["seconds"].notna()]
-    tables = {}
-    for dataset, of_dataset in done.groupby("dataset", sort=False):
-        environments = list(of_dataset.groupby("environment", sort=False))
-        for environment, rows in environments:
-            title = str(dataset) if len(environments) == 1 else f"{dataset} on {environment}"
-            tables[title] = pd.DataFrame(
-                [_timing_row(group) for _, group in rows.groupby("method", sort=False)]
-            ).set_index("method")
-    return tables
-
-
-def _timing_row(rows: pd.DataFrame) -> dict[str, str]:
-    cells = rows["cell"].nunique()
-    row = {"method": str(rows["method"].iloc[0])}
-    for phase in _SHOWN_PHASES:
-        # Stages of training (fit.NAME) lie inside fit; parts of the others (encode.test, ...) add up.
-        chosen = rows["phase"].eq(phase) | (rows["phase"].str.startswith(f"{phase}.") & (phase != "fit"))
-        row[f"{phase} [s]"] = f"{rows['seconds'][chosen].sum() / cells:.2f}" if chosen.any() else NO_VALUE
-    for column, title in (("peak_host_mib", "host [MiB]"), ("peak_device_mib", "device [MiB]")):
-        peaks = pd.to_numeric(rows[column]).dropna()
-        if not peaks.empty:
-            row[title] = f"{peaks.max():.0f}"
-    first_rows = rows.drop_duplicates("cell")
-    row["device"] = ", ".join(dict.fromkeys(rows["device"]))
-    row["contended"] = f"{int(first_rows['contended'].sum())} of {cells}"
-    return row
 
 
 def failures(results: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Markdown(Reporter):
-    """Comparison, timing and failures as tables, then where they come from."""
+    """Comparison, costs and failures as tables, then where they come from."""
 
     name = "markdown"
 
@@ -31,7 +31,7 @@ def _sections(report: Report) -> list[str]:
     sections += ["Mean over seeds ± half width of the 95% t interval, from three seeds up."]
     if not report.cautions.empty:
         sections += ["## † Cautions", frame_table(report.cautions)]
-    sections += _tables("Timing", report.timing)
+    sections += _costs(report)
     if not report.failures.empty:
         sections += ["## Without a number", frame_table(report.failures)]
     provenance = report.provenance
@@ -47,6 +47,16 @@ def _sections(report: Report) -> list[str]:
     lines += [f"- codes of {clean(name)}: {text}" for name, text in provenance.get("reconstruction", {}).items()]
     lines += [f"- {clean(note)}" for note in provenance.get("notes", [])]
     return [*sections, "## Protocols", frame_table(report.protocols), "## Provenance", "\n".join(lines)]
+
+
+def _costs(report: Report) -> list[str]:
+    sections = []
+    if report.timing:
+        sections += [*_tables("Timing", report.timing), "Seconds per cell, mean over seeds."]
+    if report.rates:
+        rates = "Items per second; peak memory above the cell's start; learnt numbers, codes apart."
+        sections += [*_tables("Rates", report.rates), rates]
+    return [*sections, clean(report.untimed)] if report.untimed else sections
 
 
 def _tables(title: str, tables: Mapping[str, pd.DataFrame]) -> list[str]:
