@@ -1,1 +1,114 @@
-"""To come."""
+"""How far noise in an image moves the code that is found for it: ``noise_error`` and ``noise_slope``.
+
+Images that the model has made of draws of its prior get Gaussian noise, and their codes are searched for from other
+draws. Near z a generator is linear with the Jacobian J, and least squares gives E|z' - z|^2 / d = variance *
+tr((J^T J)^-1) / d: proportional to the variance. A slope below 1 comes of recovery that fails, which has an error of
+its own whatever the noise, or of noise so strong that codes leave the part where the generator is linear.
+
+As in the paper the variance is that of images in [-1, 1], so that here, in [0, 1], the standard deviation is half of
+its root; to vectors it is added as it is. The same noise is scaled to each variance, so that the rows differ by nothing
+else. Noisy images are not cut to their range.
+
+Source: Lipton and Tripathi, Precise Recovery of Latent Vectors from Generative Adversarial Networks (2017), Figure 2,
+which reads as a slope of 1 and prints neither it nor the number of images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchsuite import (
+    BelowOne,
+    Metric,
+    Model,
+    NonNegative,
+    NotApplicableError,
+    Positive,
+    PositiveInt,
+    Score,
+    hookimpl,
+)
+from benchsuite.kit.recovery import ClippingName
+from benchsuite.kit.search import Search, SolverName, code_errors, generated_data, generator_of_shared
+
+_VARIANCES = {"1e-4": 1e-4, "1e-3": 1e-3, "1e-2": 1e-2, "1e-1": 1e-1}
+_LINEAR = 3  # of them, the smallest ones, give the slope
+
+Shared = Callable[[str, Callable[[], Tensor]], Tensor]
+
+
+def noise_error(
+    model: Model,
+    shared: Shared,
+    *,
+    images: PositiveInt = 64,
+    restarts: PositiveInt = 3,
+    solver: SolverName = "bfgs",
+    clipping: ClippingName = "none",
+    steps: PositiveInt | None = None,
+    learning_rate: Positive | None = None,
+    momentum: BelowOne | None = None,
+    final_rate: NonNegative | None = None,
+) -> Score:
+    """The median over images of |z' - z|^2 / d, in the square of the prior's units; a row for each variance of noise.
+
+    Of ``restarts`` searches for each image the one with the least squared error counts.
+    """
+    search = Search(solver, clipping, steps, learning_rate, momentum, final_rate)
+    errors = _errors(model, shared, images, restarts, search)
+    rows = {name: float(of_one.median()) for name, of_one in zip(_VARIANCES, errors, strict=True)}
+    return Score(rows, n=images, arrays={"variances": torch.tensor([*_VARIANCES.values()]), "errors": errors})
+
+
+def noise_slope(
+    model: Model,
+    shared: Shared,
+    *,
+    images: PositiveInt = 64,
+    restarts: PositiveInt = 3,
+    solver: SolverName = "bfgs",
+    clipping: ClippingName = "none",
+    steps: PositiveInt | None = None,
+    learning_rate: Positive | None = None,
+    momentum: BelowOne | None = None,
+    final_rate: NonNegative | None = None,
+) -> float:
+    """The power of the variance that the median error goes by, from 1e-4 to 1e-2: 1 where it grows in proportion.
+
+    By least squares on logarithms.
+    """
+    search = Search(solver, clipping, steps, learning_rate, momentum, final_rate)
+    medians = _errors(model, shared, images, restarts, search)[:_LINEAR].median(1).values
+    if not bool((medians > 0).all()):
+        raise NotApplicableError("noise moves no code, so that there is no slope")
+    variances = [*_VARIANCES.values()][:_LINEAR]
+    slope, _ = np.polyfit(np.log(variances), medians.log().numpy(), 1)
+    return float(slope)
+
+
+def _errors(model: Model, shared: Shared, images: int, restarts: int, search: Search) -> Tensor:
+    """|z' - z|^2 / d for each variance and image, (4, images), found once for both metrics."""
+    return shared(f"noise {images} {restarts} {search}", lambda: _recover(model, images, restarts, search))
+
+
+def _recover(model: Model, images: int, restarts: int, search: Search) -> Tensor:
+    generator = generator_of_shared()
+    codes, x, starts = generated_data(model, images, restarts, generator)
+    noise = torch.randn(x.shape, generator=generator).to(x) / (2 if x.ndim == 4 else 1)
+    noisy = torch.cat([x + math.sqrt(variance) * noise for variance in _VARIANCES.values()])
+    found = search.recover(model, noisy, starts.repeat(1, len(_VARIANCES), 1), generator).codes
+    return code_errors(found, codes.repeat(len(_VARIANCES), 1)).view(len(_VARIANCES), images).cpu()
+
+
+@hookimpl
+def benchsuite_metrics() -> Sequence[Metric]:
+    """Provides ``noise_error`` and ``noise_slope``, each where it is named."""
+    return [
+        Metric("noise_error", noise_error, higher_is_better=False, default=False),
+        Metric("noise_slope", noise_slope, higher_is_better=None, default=False),
+    ]

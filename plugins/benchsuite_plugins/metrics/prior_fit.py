@@ -1,1 +1,140 @@
-"""To come."""
+"""How well a model's prior fits the codes of its training data: ``pag``, ``pag_raw``, ``gaussianity``,
+``prior_disagreement``.
+
+All but ``gaussianity``, which needs no prior, look at codes in units of the model's own prior. Of one that states
+neither deviations nor covariance, as the one that ``pgan`` has learnt, they compare with N(0, I), as the paper does. A
+prior that was fitted to the codes, such as GLO's, agrees with their mean and covariance whatever they are; what is
+wrong with it is left for ``gaussianity`` and ``prior_disagreement`` to find.
+
+The paper draws 1000 codes of the prior and shows the 20 with the largest mean squared distance from all codes of the
+data. That is the squared distance from their mean plus a number that is the same for all, so that it names the 20
+longest draws and is blind to a hole in the midst of the codes. ``prior_disagreement`` takes the distance from the
+nearest code, and the paper's with ``distance=mean``.
+
+Source: Kilcher, Lucchi, Hofmann, Flexible Prior Distributions for Deep Generative Models (2017), sections 2.2 and 4.2;
+its codes are those of ``codes_by=reversal``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from benchsuite import Metric, PositiveInt, Score, hookimpl
+from benchsuite.kit.coding import CodesBy, prior_draws
+from benchsuite.kit.latents import ideal_prior_agreement, normal_shape, prior_agreement, spectrum, standardised
+from benchsuite.kit.neighbours import nearest
+
+Distance = Literal["nearest", "mean"]
+
+_FARTHEST = 20  # draws, as in the paper
+
+
+def pag(
+    codes_train: Tensor, model: Any, *, rows: PositiveInt = 1024, codes_by: CodesBy = "own", centred: bool = False
+) -> Score:
+    """The divergence of a normal law with the codes' second moments from the prior, in nats, at least 0.
+
+    Row ``ideal`` is what as many codes of the prior itself have on average, near d (d + 1) / (4 N). It is infinite for
+    fewer codes than dimensions, and for codes in a subspace. ``centred`` forgives a wrong mean.
+    """
+    return _agreement(codes_train, model, scaled=True, centred=centred)
+
+
+def pag_raw(
+    codes_train: Tensor, model: Any, *, rows: PositiveInt = 1024, codes_by: CodesBy = "own", centred: bool = False
+) -> Score:
+    """The same with singular values that are not divided by sqrt(N), as the paper must have computed it, in nats.
+
+    It grows with N, and is least for codes much shorter than the prior's: below ``ideal`` is not better.
+    """
+    return _agreement(codes_train, model, scaled=False, centred=centred)
+
+
+def gaussianity(codes_train: Tensor, *, rows: PositiveInt = 1024, codes_by: CodesBy = "own") -> Score:
+    """How normal the shape of codes is once their own mean and covariance are taken off.
+
+    Rows ``skewness``, beside what is expected of as many normal codes, ``skewness_ideal``; ``kurtosis``, 1 for normal
+    codes; and ``radius_ks``, the Kolmogorov-Smirnov distance of their lengths from the law of those of normal codes, in
+    [0, 1]. See benchsuite.kit.latents.NormalShape.
+    """
+    shape = normal_shape(codes_train)
+    found = {
+        "skewness": shape.skewness,
+        "skewness_ideal": shape.ideal_skewness,
+        "kurtosis": shape.kurtosis,
+        "radius_ks": shape.radius_ks,
+    }
+    return Score(found, arrays={"radii": shape.radii})
+
+
+def prior_disagreement(
+    model: Any,
+    codes_train: Tensor,
+    generator: torch.Generator,
+    *,
+    rows: PositiveInt = 1024,
+    codes_by: CodesBy = "own",
+    draws: PositiveInt = 1000,
+    distance: Distance = "nearest",
+) -> Score:
+    """How far draws of the prior are from the codes of the data, as squared distances per dimension, at least 0.
+
+    Rows ``all``, the mean over the draws; ``farthest``, over the 20 farthest of them, which are decoded into a picture,
+    the farthest first; and ``ideal``, what ``farthest`` is where the codes of the data are as many draws of the prior.
+    Codes that are too long lie near every draw in few dimensions: well below ``ideal`` is not better.
+    """
+    drawn, prior = prior_draws(model, draws, generator), getattr(model, "prior", None)
+    others = standardised(prior_draws(model, len(codes_train), generator), prior)
+    places = standardised(drawn, prior)
+    distances, order = _distances(places, standardised(codes_train, prior), distance).sort(descending=True, stable=True)
+    ideal = _distances(places, others, distance).sort(descending=True).values
+    farthest = drawn[order[:_FARTHEST].to(drawn.device)]
+    return Score(
+        {
+            "farthest": float(distances[:_FARTHEST].mean()),
+            "all": float(distances.mean()),
+            "ideal": float(ideal[:_FARTHEST].mean()),
+        },
+        arrays={"distances": distances, "codes": farthest},
+        pictures=_pictures(model, farthest),
+    )
+
+
+def _agreement(codes: Tensor, model: Any, *, scaled: bool, centred: bool) -> Score:
+    codes = standardised(codes, getattr(model, "prior", None))
+    values = {
+        "": prior_agreement(codes, scaled=scaled, centred=centred),
+        "ideal": ideal_prior_agreement(*codes.shape, scaled=scaled, centred=centred),
+    }
+    return Score(values, arrays={"spectrum": spectrum(codes, scaled=scaled, centred=centred)})
+
+
+def _distances(draws: Tensor, codes: Tensor, distance: Distance) -> Tensor:
+    """Of each of ``draws`` (n, d) the squared distance from ``codes`` (N, d) over d, (n,)."""
+    if distance == "nearest":
+        squared = nearest(draws, codes)[0].square()
+    else:  # the mean over all codes, without the matrix of distances
+        mean = codes.mean(0)
+        squared = (draws - mean).square().sum(1) + (codes - mean).square().sum(1).mean()
+    return squared / draws.shape[1]
+
+
+def _pictures(model: Any, codes: Tensor) -> Mapping[str, Tensor]:
+    """What ``codes`` decode to, where the model has a decoder and that gives images."""
+    decoded = model.decode(codes) if hasattr(model, "decode") else codes
+    return {"farthest": decoded.clamp(0, 1)} if decoded.ndim == 4 else {}
+
+
+@hookimpl
+def benchsuite_metrics() -> Sequence[Metric]:
+    """Provides ``pag``, ``pag_raw``, ``gaussianity`` and ``prior_disagreement``."""
+    return [
+        Metric("pag", pag, higher_is_better=False, unit="nats", default=False),
+        Metric("pag_raw", pag_raw, higher_is_better=False, unit="nats", default=False),
+        Metric("gaussianity", gaussianity, higher_is_better=None, default=False),
+        Metric("prior_disagreement", prior_disagreement, higher_is_better=False, default=False),
+    ]

@@ -1,1 +1,180 @@
-"""To come."""
+"""Whether a model's codes can be found again: ``recovery_success``, ``psnr_generated`` and ``recovery_consistency``.
+
+The first two take images that the model has made of draws z of its prior, and search for codes of these images from
+other draws. Whatever solver is selected, they are the same images and starts. Codes are compared in the units of the
+prior, as in the paper, so that a prior of another width has other numbers; the paper's is uniform on [-1, 1]. Codes are
+not projected: draws of GLO's prior may lie outside its ball, and so may what is found.
+
+Clipping keeps codes in the box of a uniform prior, and needs a solver other than the default.
+``solver=gradient_descent`` with ``momentum=0``, a ``learning_rate`` and a ``final_rate`` below 1 is the paper's.
+
+Source: Lipton and Tripathi, Precise Recovery of Latent Vectors from Generative Adversarial Networks (2017), Tables 1
+and 2; Bojanowski et al., Optimizing the Latent Space of Generative Networks (2018), section 4.4, for
+``psnr_generated``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from benchsuite import (
+    BelowOne,
+    Metric,
+    Model,
+    NonNegative,
+    NotApplicableError,
+    ParameterError,
+    Positive,
+    PositiveInt,
+    Samples,
+    Score,
+    hookimpl,
+)
+from benchsuite.kit.coding import prior_draws
+from benchsuite.kit.latents import mean_pairwise_distance
+from benchsuite.kit.recovery import ClippingName, Progress
+from benchsuite.kit.samples import evenly_spaced
+from benchsuite.kit.search import Generated, Search, SolverName, code_errors, generated_data, generator_of_shared
+from benchsuite.kit.similarity import psnr
+
+_THRESHOLDS = {"1e-4": 1e-4, "1e-3": 1e-3, "1e-2": 1e-2, "1e-1": 1e-1}
+
+Shared = Callable[[str, Callable[[], Any]], Any]
+
+
+class _Found(NamedTuple):
+    """Of each image |z' - z|^2 / d for the codes returned, the least on any path, and its squared error, (n,) each."""
+
+    error: Tensor
+    least: Tensor
+    mse: Tensor
+
+
+def recovery_success(
+    model: Model,
+    shared: Shared,
+    *,
+    images: PositiveInt = 256,
+    restarts: PositiveInt = 3,
+    solver: SolverName = "bfgs",
+    clipping: ClippingName = "none",
+    steps: PositiveInt | None = None,
+    learning_rate: Positive | None = None,
+    momentum: BelowOne | None = None,
+    final_rate: NonNegative | None = None,
+) -> Score:
+    """The share of the model's own images whose codes are found, by |z' - z|^2 / d below 1e-4, 1e-3, 1e-2 and 1e-1.
+
+    Of the codes with the least error of ``restarts`` paths; rows ``ever`` count what any point of any path came to,
+    which nobody without z could pick out, as the paper's implementation does. In [0, 1], 1 where every code is found;
+    codes that more than one image has, or that no image shows, cannot be.
+    """
+    search = Search(solver, clipping, steps, learning_rate, momentum, final_rate)
+    found = _found(model, shared, images, restarts, search)
+    rows = {name: _share_below(found.error, threshold) for name, threshold in _THRESHOLDS.items()}
+    ever = {f"ever.{name}": _share_below(found.least, threshold) for name, threshold in _THRESHOLDS.items()}
+    return Score(rows | ever, n=images, arrays={"error": found.error})
+
+
+def psnr_generated(
+    model: Model,
+    shared: Shared,
+    *,
+    images: PositiveInt = 256,
+    restarts: PositiveInt = 3,
+    solver: SolverName = "bfgs",
+    clipping: ClippingName = "none",
+    steps: PositiveInt | None = None,
+    learning_rate: Positive | None = None,
+    momentum: BelowOne | None = None,
+    final_rate: NonNegative | None = None,
+) -> Score:
+    """The pSNR of reconstructions of the model's own images, in dB: whether recovery fails, not the model.
+
+    Rows ``mean``, ``p50`` and ``p5``: the last two are what at least 50% and 95% of the images reach. A perfect
+    reconstruction has an infinite pSNR, and so may the rows.
+    """
+    search = Search(solver, clipping, steps, learning_rate, momentum, final_rate)
+    found = _found(model, shared, images, restarts, search, images_only=True)
+    decibels = psnr(found.mse)
+    ordered = decibels.sort().values
+    rows = {"mean": decibels.mean(), "p50": ordered[len(ordered) // 2], "p5": ordered[len(ordered) // 20]}
+    return Score({name: float(value) for name, value in rows.items()}, n=images, arrays={"psnr": decibels})
+
+
+def recovery_consistency(
+    model: Model,
+    real: Samples,
+    generator: torch.Generator,
+    *,
+    images: PositiveInt = 16,
+    restarts: PositiveInt = 32,
+    solver: SolverName = "bfgs",
+    clipping: ClippingName = "none",
+    steps: PositiveInt | None = None,
+    learning_rate: Positive | None = None,
+    momentum: BelowOne | None = None,
+    final_rate: NonNegative | None = None,
+) -> Score:
+    """How far apart the codes are that ``restarts`` searches find for one test image, evenly spaced ones.
+
+    The mean of |z_i - z_j| / d over pairs, the norm not squared, and over images; 0 where every search ends at the same
+    code. The row ``baseline`` is that of the draws of the prior where they start.
+    """
+    search = Search(solver, clipping, steps, learning_rate, momentum, final_rate)
+    if restarts < 2:
+        raise ParameterError(f"restarts={restarts} is not allowed; codes of at least 2 searches are compared")
+    x = real[evenly_spaced(len(real), images)]
+    starts = prior_draws(model, len(x) * restarts, generator)
+    ends = search.recover(model, x.repeat_interleave(restarts, 0), starts[None], generator).codes
+    codes = ends.view(len(x), restarts, -1)
+    distances, baseline = _distances(codes), _distances(starts.view_as(codes))
+    rows = {"": float(distances.mean()), "baseline": float(baseline.mean())}
+    return Score(rows, n=len(x), arrays={"codes": codes, "distances": distances})
+
+
+def _found(
+    model: Model, shared: Shared, images: int, restarts: int, search: Search, *, images_only: bool = False
+) -> _Found:
+    """One recovery for both metrics."""
+    task: Generated = shared(
+        f"generated data {images} {restarts}", lambda: generated_data(model, images, restarts, generator_of_shared())
+    )
+    if images_only and task.data.ndim != 4:
+        raise NotApplicableError("pSNR is for images")
+    found: _Found = shared(f"recovery {images} {restarts} {search}", lambda: _recover(model, task, search))
+    return found
+
+
+def _recover(model: Model, task: Generated, search: Search) -> _Found:
+    least = torch.full((len(task.codes),), torch.inf, dtype=torch.float64, device=task.codes.device)
+
+    def watch(progress: Progress) -> None:
+        errors = code_errors(progress.codes, task.codes[progress.sample])
+        least.scatter_reduce_(0, progress.sample, errors.nan_to_num(torch.inf), "amin")
+
+    found = search.recover(model, task.data, task.starts, generator_of_shared(), watch)
+    return _Found(code_errors(found.codes, task.codes).cpu(), least.cpu(), found.loss.double().cpu())
+
+
+def _share_below(errors: Tensor, threshold: float) -> float:
+    return float((errors < threshold).double().mean())
+
+
+def _distances(codes: Tensor) -> Tensor:
+    """The mean distance between the codes of each image, (images, restarts, d) -> (images,)."""
+    return torch.tensor([mean_pairwise_distance(of_one) for of_one in codes], dtype=torch.float64)
+
+
+@hookimpl
+def benchsuite_metrics() -> Sequence[Metric]:
+    """Provides ``recovery_success``, ``psnr_generated`` and ``recovery_consistency``, each where it is named."""
+    return [
+        Metric("recovery_success", recovery_success, higher_is_better=True, default=False),
+        Metric("psnr_generated", psnr_generated, higher_is_better=True, unit="dB", kind="image", default=False),
+        Metric("recovery_consistency", recovery_consistency, higher_is_better=False, default=False),
+    ]
