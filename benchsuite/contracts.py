@@ -188,7 +188,8 @@ class Score:
     ``caution`` is a sentence that tables print under themselves. ``disqualifies`` says that the model copies its
     training data, so that its distances to them are no merit: every score of its samples is marked with the caution.
     ``n`` is how many samples were compared, where it is not all. ``arrays``, for plots, and ``pictures``, images in
-    [0, 1], (n, *shape), are kept by name beside the record, in the folder ``plots``.
+    [0, 1], (n, *shape), are kept by name beside the record, in the folder ``plots``. ``references`` are the keys of
+    ``value`` that are there to be compared with: they have no direction.
     """
 
     value: float | Tensor | Mapping[str, float]
@@ -197,6 +198,7 @@ class Score:
     n: int | None = None
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
     pictures: Mapping[str, Tensor] = field(default_factory=dict)
+    references: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ One cell of each method, hardly trained, on images and on vectors.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -127,3 +128,12 @@ def test_what_plots_need_is_kept_with_each_score(images: suite.Outcome) -> None:
 
 def test_each_is_chosen_only_where_it_is_named() -> None:
     assert not {name for name in METRICS if REGISTRY.get("metrics", name).default}
+
+
+def test_what_is_there_to_be_compared_with_has_no_direction(images: suite.Outcome) -> None:
+    scores = [row for record in images.records for row in record.metrics if row.status == "ok"]
+    directions = {re.sub(r"\[.*\]", "", row.metric): row.direction for row in scores}
+    references = {"pag.ideal", "pag_raw.ideal", "prior_disagreement.ideal", "recovery_consistency.baseline"}
+    assert {directions[name] for name in references} == {"none"}
+    assert {directions[name.partition(".")[0]] for name in references if not name.startswith("prior")} == {"min"}
+    assert directions["prior_disagreement.farthest"] == "min"

@@ -111,7 +111,7 @@ class Evaluation:
             bound.selection,
             value,
             metric.unit,
-            metric.direction,
+            "none" if key in score.references else metric.direction,
             n,
             bound.fingerprint,
             reason=str(score.caution) or (_COPIES if score.disqualifies else ""),

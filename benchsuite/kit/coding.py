@@ -74,7 +74,7 @@ def recovered_codes(
 
 def reversal_starts(model: Model, n: int, generator: torch.Generator) -> Tensor:
     """Where reversal starts, (1, n, d): at normal codes with a standard deviation of 1e-4."""
-    like = prior_draws(model, 1, torch.Generator())
+    like = starting_codes(model, 1, torch.Generator())
     drawn = torch.randn(1, n, like.shape[1], generator=generator)
     return _REVERSAL_START * drawn.to(like)
 
@@ -83,7 +83,7 @@ def reversed_codes(model: Model, samples: Samples, generator: torch.Generator) -
     """The codes of ``samples`` by generator reversal, (N, d): 300 steps of RMSProp at 0.05 from near zero.
 
     The paper states the rate and the start, neither the number of steps nor the optimiser, which is that of its
-    networks here. Raises NotApplicableError for a model without decoder or prior.
+    networks here. Raises NotApplicableError for a model without decoder, or with neither codes nor a prior.
 
     Source: Kilcher, Lucchi, Hofmann, Flexible Prior Distributions for Deep Generative Models (2017), algorithm 1 and
     appendix D.

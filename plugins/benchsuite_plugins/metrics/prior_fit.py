@@ -101,6 +101,7 @@ def prior_disagreement(
         },
         arrays={"distances": distances, "codes": farthest},
         pictures=_pictures(model, farthest),
+        references=["ideal"],
     )
 
 
@@ -110,7 +111,8 @@ def _agreement(codes: Tensor, model: Any, *, scaled: bool, centred: bool) -> Sco
         "": prior_agreement(codes, scaled=scaled, centred=centred),
         "ideal": ideal_prior_agreement(*codes.shape, scaled=scaled, centred=centred),
     }
-    return Score(values, arrays={"spectrum": spectrum(codes, scaled=scaled, centred=centred)})
+    spread = spectrum(codes, scaled=scaled, centred=centred)
+    return Score(values, arrays={"spectrum": spread}, references=["ideal"])
 
 
 def _distances(draws: Tensor, codes: Tensor, distance: Distance) -> Tensor:

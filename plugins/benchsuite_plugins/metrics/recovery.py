@@ -134,7 +134,8 @@ def recovery_consistency(
     codes = ends.view(len(x), restarts, -1)
     distances, baseline = _distances(codes), _distances(starts.view_as(codes))
     rows = {"": float(distances.mean()), "baseline": float(baseline.mean())}
-    return Score(rows, n=len(x), arrays={"codes": codes, "distances": distances})
+    found = {"codes": codes, "distances": distances}
+    return Score(rows, n=len(x), arrays=found, references=["baseline"])
 
 
 def _found(
