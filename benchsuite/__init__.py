@@ -41,7 +41,17 @@ if TYPE_CHECKING:
     from benchsuite.hookspecs import hookimpl
     from benchsuite.kit.samples import Samples
     from benchsuite.kit.training import Run
-    from benchsuite.parameters import BelowOne, Count, Fraction, NonNegative, Positive, PositiveInt, Selecting, Sizes
+    from benchsuite.parameters import (
+        BelowOne,
+        Between,
+        Count,
+        Fraction,
+        NonNegative,
+        Positive,
+        PositiveInt,
+        Selecting,
+        Sizes,
+    )
     from benchsuite.suite import run, score
 
 __version__ = "0.1.0"
@@ -80,6 +90,7 @@ PUBLIC_NAMES = {
     "benchsuite.kit.training": ("Run",),
     "benchsuite.parameters": (
         "BelowOne",
+        "Between",
         "Count",
         "Fraction",
         "NonNegative",
@@ -122,6 +133,7 @@ __all__ = [  # noqa: RUF022 - in the order of the table above
     "Samples",
     "Run",
     "BelowOne",
+    "Between",
     "Count",
     "Fraction",
     "NonNegative",

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchsuite import DataSpec, Metric, Model, NotApplicableError, Samples
-from benchsuite.errors import ContractError
+from benchsuite.errors import ContractError, PluginError
 from benchsuite.harness.binding import bind_metric
 from benchsuite.harness.coding import Coding, Way
 from benchsuite.harness.recipe import parse_selections
@@ -74,20 +74,22 @@ class Made:
     def __init__(self, model: Model, by: Any = "own", rows: int = 10, labels: bool = True) -> None:
         self.timings, self.made, self.count = Timings(torch.device("cpu")), {}, 0  # type: ignore[var-annotated]
         self.samples = {"real": samples(TEST, 1, labels), "train": samples(N, 2, labels)}
-        self.coding = Coding(
-            Way(by, rows),
-            model=model,
-            method="m",
-            spec=SPEC,
-            dataset=DATASET,
-            once=self.once,
-            samples=self.samples.__getitem__,
-            generator=lambda purpose: torch.Generator().manual_seed(len(purpose)),
-            folder=Path(),
-            timings=self.timings,
-        )
+        self.arguments: dict[str, Any] = {
+            "way": Way(by, rows),
+            "model": model,
+            "method": "m",
+            "spec": SPEC,
+            "dataset": DATASET,
+            "once": self.once,
+            "samples": self.samples.__getitem__,
+            "generator": lambda purpose: torch.Generator().manual_seed(len(purpose)),
+            "folder": Path(),
+            "timings": self.timings,
+        }
+        self.coding = Coding(**self.arguments)
 
     def once(self, key: str, make: Callable[[], Any]) -> Any:
+        """As a cell does it."""
         if key not in self.made:
             self.made[key] = make()
             self.count += 1
@@ -149,10 +151,17 @@ def test_codes_are_found_once_however_many_artefacts_are_made_of_them() -> None:
     assert [p.name for p in made.timings.phases] == [
         "warm_up.recover.test",
         "recover.test",
-        "warm_up.recover.train",
-        "recover.train",
+        "warm_up.recover.train[rows=10]",
+        "recover.train[rows=10]",
     ]
     assert [p.items for p in made.timings.phases] == [0, TEST, 0, 10]
+
+
+def test_own_codes_that_have_to_be_searched_for_are_those_by_squared_error_and_found_once() -> None:
+    made = Made(Decoder())
+    own = made.coding.get("codes")
+    other = Coding(**made.arguments | {"way": Way("mse", 10)})
+    assert other.get("codes") is own and [p.name for p in made.timings.phases].count("recover.test") == 1
 
 
 def test_a_warm_up_comes_before_encoding_and_is_timed_apart() -> None:
@@ -214,3 +223,16 @@ def test_metrics_without_such_parameters_get_the_models_own_codes(tmp_path: Path
     metric = Metric("m", lambda codes: 0.0, None)
     assert metric.direction == "none"
     assert bound_way("lpips", tmp_path) == Way("own", 256)
+
+
+@pytest.mark.parametrize(("by", "rows"), [("typo", 256), ("own", 0), ("own", "many"), ("own", None)])
+def test_a_metric_that_does_not_say_how_codes_are_found_is_a_broken_plugin(
+    by: str, rows: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mine(codes_train: Tensor, *, codes_by: str = by, rows: Any = rows) -> float:
+        return 0.0
+
+    registry = load_registry()
+    monkeypatch.setattr(registry, "get", lambda kind, name: Metric("mine", mine, None))
+    with pytest.raises(PluginError, match="do not say how codes are to be found"):
+        bind_metric(parse_selections("mine")[0], DATASET, tmp_path, 100, None, registry)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchsuite import Model, NotApplicableError, ParameterError, Samples
+from benchsuite import Model, NotApplicableError, Samples
 from benchsuite.kit.coding import reversal_starts
 from benchsuite.kit.priors import NormalPrior
 from benchsuite_plugins.metrics.curves import benchsuite_metrics, reconstruction_curve
@@ -99,8 +99,6 @@ def test_what_cannot_be_reversed_is_refused_with_the_reason() -> None:
         reconstruction_curve(model, model, Samples(torch.rand(4, 3)), seeded())
     with pytest.raises(NotApplicableError, match="no prior of codes"):
         reconstruction_curve(WithoutDecoder(), WithoutDecoder(), REAL, seeded())
-    with pytest.raises(ParameterError, match="steps=4 is not allowed; the first row is of step 5"):
-        reconstruction_curve(model, model, REAL, seeded(), steps=4)
 
 
 def test_the_plugin_provides_a_metric_of_images_that_is_chosen_by_name_only() -> None:

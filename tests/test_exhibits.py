@@ -38,12 +38,25 @@ def test_scores_without_any_leave_no_file(tmp_path: Path) -> None:
     assert exhibits.arrays_of(ROW, tmp_path) == {} and exhibits.pictures_of(ROW, tmp_path) == {}
 
 
-@pytest.mark.parametrize("name", ["../spectrum", "a b", "a.b", ""])
+@pytest.mark.parametrize("name", ["../spectrum", "a b", "a.b", "", "file", "allow_pickle"])
 def test_a_name_that_is_no_identifier_is_refused_before_anything_is_written(name: str, tmp_path: Path) -> None:
     for score in (Score(1.0, arrays={name: torch.zeros(1)}), Score(1.0, pictures={name: torch.zeros(1, 1, 8, 8)})):
         with pytest.raises(ContractError, match="neither an array nor a picture can be named"):
             exhibits.keep(score, "pag", "0123abcd", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("shape", [(0, 1, 8, 8), (3, 2, 8, 8), (3, 64)])
+def test_a_picture_that_is_none_is_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"pag: a picture is \(n, 1 or 3, height, width\); 'far' is"):
+        exhibits.keep(Score(1.0, pictures={"far": torch.zeros(shape)}), "pag", "0123abcd", tmp_path)
+
+
+def test_arrays_may_be_lists_and_of_any_precision(tmp_path: Path) -> None:
+    given = {"half": torch.ones(3, dtype=torch.bfloat16), "listed": [1.0, 2.0]}
+    exhibits.keep(Score(1.0, arrays=given), "pag", "0123abcd", tmp_path)  # type: ignore[arg-type]
+    found = exhibits.arrays_of(ROW, tmp_path)
+    assert found["half"].tolist() == [1, 1, 1] and found["listed"].tolist() == [1, 2]
 
 
 def test_rows_of_other_protocols_have_files_of_their_own(tmp_path: Path) -> None:

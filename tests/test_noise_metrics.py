@@ -69,24 +69,30 @@ def test_the_error_of_a_linear_generator_is_the_variance_times_the_trace_of_its_
     assert score.value == {name: float(row.median()) for name, row in zip(VARIANCES, errors, strict=True)}
 
 
+def slope(model: Any, shared: Callable[..., Any], **settings: Any) -> float:
+    value = noise_slope(model, shared, **settings).value
+    assert isinstance(value, float)
+    return value
+
+
 @pytest.mark.parametrize("image", [True, False])
 def test_the_slope_of_a_linear_generator_is_1(image: bool) -> None:
-    assert noise_slope(Linear(image=image), seeded) == pytest.approx(1, abs=0.01)
+    assert slope(Linear(image=image), seeded) == pytest.approx(1, abs=0.01)
 
 
 def test_the_slope_is_0_where_recovery_fails_whatever_the_noise() -> None:
     model = Linear(image=False, of=torch.abs)  # of 32 signs one is right
-    assert noise_slope(model, seeded) == pytest.approx(0, abs=0.05)
+    assert slope(model, seeded) == pytest.approx(0, abs=0.05)
 
 
 def test_the_slope_is_by_least_squares_on_the_three_smallest_variances() -> None:
     powers = torch.tensor([0.3, 0.9, 2.1, 0.0], dtype=torch.float64)
     errors = (10.0 ** (powers + torch.arange(-4, 0).double()))[:, None].repeat(1, 5)
     # On logarithms -3.7, -2.1, 0.1 over -4, -3, -2: half of the difference of the ends.
-    assert noise_slope(Linear(image=False), lambda key, make: errors) == pytest.approx(1.9)
+    assert slope(Linear(image=False), lambda key, make: errors, images=5) == pytest.approx(1.9)
 
 
-def test_both_metrics_share_one_recovery() -> None:
+def test_both_metrics_share_one_recovery_and_every_search_its_data() -> None:
     keys: list[str] = []
 
     def shared(key: str, make: Callable[[], Any]) -> Any:
@@ -97,7 +103,8 @@ def test_both_metrics_share_one_recovery() -> None:
     noise_error(model, shared, images=5)
     noise_slope(model, shared, images=5)
     noise_slope(model, shared, images=5, steps=50)
-    assert keys[0] == keys[1] != keys[2]
+    data, searches = keys[::2], keys[1::2]
+    assert len(set(data)) == 1 and searches[0] == searches[1] != searches[2]
 
 
 def test_settings_reach_the_search() -> None:

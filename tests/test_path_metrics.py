@@ -168,4 +168,4 @@ def test_what_has_no_paths_is_skipped_with_a_reason() -> None:
 
 def test_neither_is_chosen_unasked() -> None:
     metrics = {metric.name: (metric.direction, metric.default) for metric in benchsuite_metrics()}
-    assert metrics == {"path_length": ("min", False), "path_from_average": ("none", False)}
+    assert metrics == {"path_length": ("none", False), "path_from_average": ("none", False)}

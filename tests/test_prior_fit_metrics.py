@@ -206,7 +206,7 @@ def test_none_is_chosen_unasked() -> None:
     metrics = {metric.name: metric for metric in benchsuite_metrics()}
     assert {name: (m.direction, m.unit, m.default) for name, m in metrics.items()} == {
         "pag": ("min", "nats", False),
-        "pag_raw": ("min", "nats", False),
+        "pag_raw": ("none", "nats", False),
         "gaussianity": ("none", "", False),
         "prior_disagreement": ("min", "", False),
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +15,11 @@ import pytest
 from scipy import stats
 
 from benchsuite import suite
-from benchsuite.cli.tables import print_report
+from benchsuite.cli.tables import _parts, print_report
 from benchsuite.contracts import Cell, MetricRow, PhaseRow, Record, Report
 from benchsuite.harness.rescoring import rescored
 from benchsuite.harness.store import RESULT_COLUMNS, RunStore, marked, result_rows, timing_rows
+from benchsuite.kit.text import readable
 from benchsuite.results.costs import rates_tables, seconds_tables, untimed
 from benchsuite.results.statistics import summarise
 from benchsuite.results.tables import cautions, comparison, failures, format_summary, make_report, protocols
@@ -151,8 +154,9 @@ def test_rates_are_all_items_over_all_seconds() -> None:
     sampled = PhaseRow("sample", 8.0, 8.0, 10, 1.0, None)
     records = [with_phases(record("pca", seed, 20.0), *trained, sampled) for seed in (0, 2)]
     row = rates_tables([*records, record("glo", 0, 20.0)])["digits"]
-    assert row.loc["pca", ["train [1/s]", "sample [1/s]", "encode [1/s]"]].tolist() == ["250", "1.25", "152"]
-    assert row.loc["glo", ["train [1/s]", "sample [1/s]", "encode [1/s]"]].tolist() == ["–", "–", "152"]
+    shown = ["train [1/s]", "train.warm [1/s]", "sample [1/s]", "encode [1/s]"]
+    assert row.loc["pca", shown].tolist() == ["450", "150", "1.25", "152"]
+    assert row.loc["glo", shown].tolist() == ["–", "–", "–", "152"]
     assert row["host [MiB]"].tolist() == ["102", "100"]
     assert row["parameters"].tolist() == ["1234", "1234"] and row["codes"].tolist() == ["–", "80"]
     assert "recover [1/s]" not in row and "device [MiB]" not in row and "fit [J]" not in row
@@ -199,10 +203,49 @@ def test_where_nothing_came_to_an_end_there_is_nothing_to_say_of_times() -> None
     assert seconds_tables([failed("pca", 0)]) == {} and not untimed([failed("pca", 0)])
 
 
-@pytest.mark.parametrize(("trained", "scored"), [(True, False), (False, True), (False, False)])
-def test_a_model_that_is_scored_again_is_contended_where_either_was(trained: bool, scored: bool) -> None:
+def test_only_recovery_by_squared_error_has_a_rate_and_what_was_not_found_counts_nothing() -> None:
+    phases = [
+        PhaseRow("recover.test", 2.0, 2.0, 10, None, None),
+        PhaseRow("recover.train[rows=30]", 3.0, 3.0, 30, None, None),
+        PhaseRow("recover.lap1.test", 50.0, 50.0, 10, None, None),
+        PhaseRow("recover.train", 4.0, 4.0, 0, None, None),
+    ]
+    (row,) = rates_tables([with_phases(record("pca", 0, 20.0), *phases)])["digits"]["recover [1/s]"]
+    assert row == "8"
+
+
+@pytest.mark.parametrize(("trained", "scored"), [(True, False), (False, True), (False, False), (True, True)])
+def test_scoring_beside_others_takes_no_time_of_training_out_of_the_tables(trained: bool, scored: bool) -> None:
+    """Its own times say nothing, and are left out; those of training are contended if training was."""
     before, after = (replace(record("pca", 0, 20.0), contended=flag) for flag in (trained, scored))
-    assert rescored(before, after, before.cell, "").contended == (trained or scored)
+    after = with_phases(after, PhaseRow("metric.pag", 1.0, 1.0, 0, None, None))
+    found = rescored(before, after, before.cell, "")
+    assert found.contended == trained
+    assert ("metric.pag" in {phase.phase for phase in found.phases}) == (trained or not scored)
+    assert {phase.phase for phase in before.phases} <= {phase.phase for phase in found.phases}
+
+
+@pytest.mark.parametrize("values", [[math.inf] * 3, [1.0, math.inf, 2.0]])
+def test_scores_that_are_not_finite_have_no_interval(values: list[float]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        summary = summarise(values)
+    assert summary.sd is None and summary.half_width is None
+
+
+def test_many_metrics_are_printed_as_rows() -> None:
+    few, many = (pd.DataFrame(1, index=pd.Index(["pca", "glo"], name="method"), columns=range(n)) for n in (12, 13))
+    assert readable(few).columns[0] == "method" and len(readable(few)) == 2
+    assert readable(many).columns.tolist() == ["metric", "pca", "glo"] and len(readable(many)) == 13
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_long_titles_are_folded_and_not_taken_for_prose(width: int) -> None:
+    title = "pag_raw[codes_by=reversal,rows=512].ideal [nats]"
+    frame = pd.DataFrame({"method": ["pca", "glo"]} | {f"{title}{i}": ["1.000", "24492"] for i in range(6)})
+    parts = _parts(frame, width)
+    assert [column for part in parts for column in part.columns[1:]] == frame.columns[1:].tolist()
+    assert 1 < len(parts) <= 3
 
 
 def report_of(folder: Path, records: list[Record]) -> Report:

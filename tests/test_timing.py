@@ -62,11 +62,11 @@ def test_working_takes_processor_seconds() -> None:
     assert phase.seconds >= 0.04
 
 
-def test_a_phase_that_raises_is_recorded_and_raises() -> None:
+def test_a_phase_that_raises_is_recorded_without_items_and_raises() -> None:
     timings = Timings(CPU)
-    with pytest.raises(ValueError, match="inside"), timings.phase("fit"):
+    with pytest.raises(ValueError, match="inside"), timings.phase("fit", 7):
         raise ValueError("inside")
-    assert [p.name for p in timings.phases] == ["fit"]
+    assert [(p.name, p.items) for p in timings.phases] == [("fit", 0)]
 
 
 def test_phases_are_in_the_order_in_which_they_ended_and_hold_their_inner_ones() -> None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchsuite.contracts import Report
-from benchsuite.kit.text import clean, frame_table, numeric_columns
+from benchsuite.kit.text import clean, frame_table, numeric_columns, readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,7 @@ def print_report(report: Report) -> None:
     """The comparison with its cautions, timing and rates, what came to no number, and where the run lies."""
     for title, frame in report.comparison.items():
         click.echo(f"\nComparison on {title}: mean over seeds ± half width of the 95% t interval (from 3 seeds)\n")
-        print_frame(frame.reset_index())
+        print_frame(readable(frame))
     if not report.cautions.empty:
         click.echo("\n† Cautions\n")
         print_frame(report.cautions)
@@ -56,9 +56,11 @@ def print_frame(frame: pd.DataFrame) -> None:
 
 def _parts(frame: pd.DataFrame, width: int) -> list[pd.DataFrame]:
     """``frame`` in blocks of columns that fit, its first column in each; whole where a column of prose has to wrap."""
-    needed = [max(cell_len(str(text)) for text in (title, *frame[title])) + 3 for title in frame.columns]
-    if max(needed) > width / 2:
+    cells = [max((cell_len(str(text)) for text in frame[title]), default=0) + 3 for title in frame.columns]
+    if max(cells) > width / 2:
         return [frame]
+    titles = [min(cell_len(str(title)) + 3, width // 3) for title in frame.columns]  # longer ones are folded
+    needed = [max(pair) for pair in zip(cells, titles, strict=True)]
     blocks: list[list[int]] = [[0]]
     for column in range(1, len(needed)):
         if len(blocks[-1]) > 1 and sum(needed[i] for i in blocks[-1]) + needed[column] > width:

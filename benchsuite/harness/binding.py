@@ -9,21 +9,20 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from benchsuite.contracts import Dataset, FeatureExtractor, Metric
 from benchsuite.errors import BenchsuiteError, NotApplicableError, ParameterError, PluginError, reason_of
-from benchsuite.harness.coding import Way
+from benchsuite.harness.coding import TRAIN_IMAGES, Way
 from benchsuite.harness.identity import source_fingerprint
 from benchsuite.harness.recipe import Selection, parse_selections
 from benchsuite.harness.registry import Registry
+from benchsuite.kit.coding import CodesBy
 from benchsuite.kit.files import digest
 from benchsuite.parameters import convert, describe, is_list_type, parameters_of
 
 # Goes up when the way in which artefacts are made changes what metrics see.
 PROTOCOL = 4
-
-TRAIN_IMAGES = 256  # that are coded and reconstructed, the same ones for every method
 
 # The artefacts that go by the feature extractor which a metric selects.
 BY_EXTRACTOR = (
@@ -173,6 +172,7 @@ def bind_metric(
     artefacts = _positional(metric)
     given = convert(metric.name, metric.compute, dict(selection.params))
     params = {p.name: p.default for p in parameters_of(metric.compute).values()} | given
+    _check(metric, params)
     protocol: dict[str, Any] = {
         "metric": metric.name,
         "version": metric.version,
@@ -198,6 +198,24 @@ def bind_metric(
     except (TypeError, ValueError):
         raise PluginError(f"{metric.name}: parameters and fingerprints of extractors are text and numbers") from None
     return BoundMetric(selection.unlabelled(), metric, params, artefacts, protocol, extractor, problem)
+
+
+def _check(metric: Metric, params: Mapping[str, Any]) -> None:
+    """Raises ParameterError for parameters that do not go together, PluginError for some that cannot say of which rows,
+    or how, codes are to be found."""
+    by, rows = params.get("codes_by", "own"), params.get("rows", TRAIN_IMAGES)
+    known = by in get_args(CodesBy) and isinstance(rows, int) and rows > 0
+    if not known and set(BY_CODES) & set(_positional(metric)):
+        raise PluginError(
+            f"{metric.name}: codes_by={by!r} and rows={rows!r} do not say how codes are to be found; annotate them as "
+            "benchsuite.kit.coding.CodesBy and benchsuite.PositiveInt"
+        )
+    if metric.check is None:
+        return
+    try:
+        metric.check(**params)
+    except ParameterError as error:
+        raise ParameterError(f"{metric.name}: {error}") from None
 
 
 def _positional(metric: Metric) -> tuple[str, ...]:

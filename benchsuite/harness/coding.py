@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from benchsuite.kit.samples import Reconstructions, Samples, evenly_spaced
 from benchsuite.kit.scratch import collected
 from benchsuite.kit.timing import Timings
 
+TRAIN_IMAGES = 256  # that are coded and reconstructed unless a metric says, the same ones for every method
 _BATCH = 256
 
 # What an artefact's maker returned the first time it was called under this key.
@@ -110,7 +111,7 @@ class Coding:
         return self._recovered(of) if encode is None else self._encoded(encode, of)
 
     def _encoded(self, encode: Callable[[Tensor], Tensor], of: str) -> Coded:
-        samples, split = self._originals(of), _split(of)
+        samples, split = self._originals(of), self._split(of)
         with torch.no_grad():
             with self._timings.phase(f"warm_up.encode.{split}"):
                 encode(samples[:_BATCH])
@@ -124,17 +125,23 @@ class Coding:
         return codes
 
     def _recovered(self, of: str) -> Coded:
-        samples, split, by = self._originals(of), _split(of), self._way.by
+        """Found once, whether a metric asked for the model's own codes, of which it has none, or for recovered ones."""
+        by = "mse" if self._way.by == "own" else self._way.by
+        rows = f" {self._way.rows}" if of == "train" else ""
+        coded: Coded = self._once(f"searched {of} {by}{rows}", lambda: self._search(of, by))
+        return coded
+
+    def _search(self, of: str, by: Literal["mse", "lap1", "reversal"]) -> Coded:
+        samples, split = self._originals(of), self._split(of)
         generator = self._generator(f"recovery/{split}")
-        phase = split if by in ("own", "mse") else f"{by}.{split}"
+        phase = split if by == "mse" else f"{by}.{split}"
         with self._timings.phase(f"warm_up.recover.{phase}"):
             self._differentiate(min(_BATCH, len(samples)))
         with self._timings.phase(f"recover.{phase}", len(samples)):
             if by == "reversal":
                 return Coded(reversed_codes(self._model, samples, generator), "reversal")
-            if by == "lap1":
-                return Coded(recovered_codes(self._model, samples, generator, "lap1"), "recovery by lap1")
-            return Coded(recovered_codes(self._model, samples, generator), "recovery")
+            source = "recovery" if by == "mse" else "recovery by lap1"
+            return Coded(recovered_codes(self._model, samples, generator, by), source)
 
     def _differentiate(self, n: int) -> None:
         """What the steps of recovery do, once."""
@@ -145,6 +152,12 @@ class Coding:
             if x.requires_grad:
                 torch.autograd.grad(x.sum(), z)
 
+    def _split(self, of: str) -> str:
+        """As phases name it."""
+        if of == "real":
+            return "test"
+        return "train" if self._way.rows == TRAIN_IMAGES else f"train[rows={self._way.rows}]"
+
     def _reconstructed(self, of: str) -> Reconstructions:
         decode, coded = decoder_of(self._model), self._coded(of)
         with torch.no_grad():
@@ -154,7 +167,3 @@ class Coding:
             )
             images = collected(parts, len(coded.codes), self._folder)
         return Reconstructions(images, self._originals(of), coded.source)
-
-
-def _split(of: str) -> str:
-    return "test" if of == "real" else "train"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from benchsuite.contracts import Cell, Dataset, DataSpec, MetricRow, Model, Score, Status
-from benchsuite.errors import BenchsuiteError, NotApplicableError, is_out_of_memory
+from benchsuite.errors import BenchsuiteError, ContractError, NotApplicableError, is_out_of_memory
 from benchsuite.harness import exhibits
 from benchsuite.harness.binding import BY_CODES, BY_EXTRACTOR, BoundMetric, dataset_fingerprint
 from benchsuite.harness.coding import Coding, Way
@@ -74,11 +74,13 @@ class Evaluation:
         metric = bound.metric
         try:
             arguments = [self._artefact(name, bound) for name in bound.artefacts]
-            seeded = self._seeded(f"metric/{bound.selection}")
-            with seeded, self._timings.phase(f"metric.{metric.name}"), torch.no_grad():
+            seeded = self._seeded(f"metric/{bound.fingerprint}")
+            with seeded, self._timings.phase(f"metric.{bound.selection}"), torch.no_grad():
                 result = metric.compute(*arguments, **bound.params)
             score = result if isinstance(result, Score) else Score(result)
             values = score.value if isinstance(score.value, Mapping) else {"": score.value}
+            if set(score.references) - set(values):
+                raise ContractError(f"{metric.name}: references are keys of its value; got {list(score.references)}")
             if not values:
                 return [unscored(bound, "error", "the metric returned an empty mapping")]
             exhibits.keep(score, metric.name, bound.fingerprint, self._folder)
@@ -124,7 +126,7 @@ class Evaluation:
 
     def _artefact(self, name: str, bound: BoundMetric) -> Any:
         if name == "generator":
-            return self._generator(f"metric/{bound.selection}")  # a fresh one, so that metrics stay independent
+            return self._generator(f"metric/{bound.fingerprint}")  # a fresh one, so that metrics stay independent
         if name == "shared":
             return self._shared(bound)
         if name in BY_EXTRACTOR:

@@ -18,7 +18,7 @@ def write_sheet(images: Tensor, path: Path) -> None:
         return
     columns, scale = 8, max(1, -(-32 // min(height, width)))
     rows = -(-n // columns)
-    pixels = (images * 255).round().to(torch.uint8).cpu()
+    pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8).cpu()
     sheet = torch.full((channels, rows * (height + 2) - 2, columns * (width + 2) - 2), 255, dtype=torch.uint8)
     for number, image in enumerate(pixels):
         top, left = number // columns * (height + 2), number % columns * (width + 2)

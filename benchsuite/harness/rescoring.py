@@ -18,6 +18,7 @@ def rescored(record: Record, scored: Record, cell: Cell, note: str) -> Record:
     What training was stays as it was: device, environment, attempts, notes. Its times are contended where those of
     either were.
     """
+    displaced = scored.contended and not record.contended  # times that say nothing, of a cell that is timed
     others = [row for row in record.metrics if row.selection not in cell.metrics]
     selections = dict.fromkeys((*cell.metrics, *(row.selection for row in others)))
     return replace(
@@ -25,9 +26,8 @@ def rescored(record: Record, scored: Record, cell: Cell, note: str) -> Record:
         cell=replace(cell, metrics=tuple(selections)),
         metrics=(*scored.metrics, *others),
         notes=(*_lasting(record.notes), *([note] if note else [])),
-        phases=_merged(record.phases, scored.phases),
+        phases=record.phases if displaced else _merged(record.phases, scored.phases),
         reconstruction=sources_of_codes((*scored.metrics, *others)),
-        contended=record.contended or scored.contended,
     )
 
 

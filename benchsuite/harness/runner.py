@@ -205,7 +205,8 @@ class _Work:
         model: Model,
         known: tuple[MetricRow, ...] = (),
     ) -> Record:
-        model.eval()
+        # The layout that training gives, also to what was loaded: in another one networks round otherwise.
+        model.to(memory_format=torch.channels_last).eval()
         _allow_tf32(False)  # precision is that of training; scores are computed exactly
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
@@ -220,7 +221,7 @@ class _Work:
             cell=self.cell,
             folder=self.folder,
             timings=self.timings,
-            build=lambda: self._built(method, spec).eval(),
+            build=lambda: self._built(method, spec).to(memory_format=torch.channels_last).eval(),
         )
         rows: list[MetricRow] = []
         for number, text in enumerate(self.cell.metrics):

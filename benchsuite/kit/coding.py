@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from benchsuite.contracts import Model
-from benchsuite.errors import NotApplicableError
+from benchsuite.errors import DivergedError, NotApplicableError
 from benchsuite.kit.recovery import recover
 from benchsuite.kit.samples import Samples
+from benchsuite.kit.scratch import collected
 from benchsuite.kit.solvers import Adam, RMSProp
 
 # ``own``: the model's table of codes, else its encoder, else as ``mse``. ``mse`` and ``lap1``: recovery by that loss.
@@ -21,15 +22,29 @@ CodesBy = Literal["own", "mse", "lap1", "reversal"]
 REVERSAL = RMSProp(steps=300, learning_rate=0.05)
 _REVERSAL_START = 1e-4  # the standard deviation of codes where reversal begins
 _RESTARTS = 2
+_BATCH = 256
 _RATE = 0.15  # of Adam, in units of the root mean square of starts
 
 
 def decoder_of(model: Model) -> Callable[[Tensor], Tensor]:
-    """The model's ``decode``. Raises NotApplicableError where it has none."""
+    """The model's ``decode``, on a copy of the codes, which it may change. Raises NotApplicableError without one."""
     decode: Callable[[Tensor], Tensor] | None = getattr(model, "decode", None)
     if decode is None:
         raise NotApplicableError("the method has no decode")
-    return decode
+    return lambda z: decode(z.clone())
+
+
+def decoded(model: Model, z: Tensor) -> Tensor:
+    """What codes (N, d) decode to, (N, *shape), without gradients, 256 at a time.
+
+    Raises NotApplicableError for a model without decoder, DivergedError where it returns NaN or infinity.
+    """
+    decode = decoder_of(model)
+    with torch.no_grad():
+        x = collected((decode(part) for part in torch.split(z, _BATCH)), len(z))
+    if not bool(x.isfinite().all()):
+        raise DivergedError("decode(z) returned NaN or infinity")
+    return x
 
 
 def prior_draws(model: Model, n: int, generator: torch.Generator) -> Tensor:

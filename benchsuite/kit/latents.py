@@ -84,7 +84,9 @@ def ideal_prior_agreement(n: int, d: int, *, scaled: bool = True, centred: bool 
 
 
 def spectrum(codes: Tensor, *, scaled: bool = True, centred: bool = False) -> Tensor:
-    """The singular values of the matrix of ``codes`` (N, d), (d,), in falling order; 0 where they are but rounding.
+    """The singular values of the matrix of ``codes`` (N, d), (d,), in falling order.
+
+    They are 0 below a millionth of the largest, where they are but the rounding of float32.
 
     ``scaled`` and ``centred`` as in ``prior_agreement``.
     """
@@ -93,7 +95,7 @@ def spectrum(codes: Tensor, *, scaled: bool = True, centred: bool = False) -> Te
         codes = codes - codes.mean(0)
     values = torch.zeros(codes.shape[1], dtype=torch.float64)
     found = torch.linalg.svdvals(codes)
-    rounding = max(codes.shape) * torch.finfo(codes.dtype).eps * found.max()
+    rounding = _SINGULAR * found.max()
     values[: len(found)] = torch.where(found > rounding, found, 0.0)  # fewer codes than dimensions leave some without
     return values / math.sqrt(len(codes)) if scaled else values
 
@@ -109,22 +111,22 @@ def finite(codes: Tensor) -> Tensor:
 def standardised(codes: Tensor, prior: Any) -> Tensor:
     """``codes`` (N, d) in units of ``prior``, such that its own would have mean 0 and covariance I; see ``finite``.
 
-    The prior's mean is taken off, then codes are divided by the factor of its covariance where it states one factor
-    (d, d), else each coordinate by ``std`` where it states that. The codes of a prior that states nothing, and of None,
-    stay as they are, to be compared with N(0, I). Raises NotApplicableError for a prior without extent in a direction,
-    by which nothing can be divided, and for codes that are not finite.
+    The prior's mean is taken off, then codes are divided by the factor of its covariance where it states one, (d, d),
+    or one for each of its components, (k, d, d), else by ``std``, or by that of its bounds, where it states these. The
+    codes of a prior that states nothing, and of None, stay as they are, to be compared with N(0, I). Raises
+    NotApplicableError for a prior without extent in a direction, by which nothing can be divided, and for codes that
+    are not finite.
     """
     codes = finite(codes) - _mean_of(prior)
-    factor, std = getattr(prior, "factor", None), getattr(prior, "std", None)
-    if factor is not None and factor.ndim == 2:
-        wide = finite(factor)
+    factor, std = getattr(prior, "factor", None), _deviations_of(prior)
+    if factor is not None:
+        wide = finite(factor) if factor.ndim == 2 else _factor_of_mixture(prior)
         _check_extent(torch.linalg.svdvals(wide))
         return torch.as_tensor(torch.linalg.solve(wide, codes.T).T)
     if std is None:
         return codes
-    scales = finite(std)
-    _check_extent(scales)
-    return codes / scales
+    _check_extent(std)
+    return codes / std
 
 
 def normal_shape(codes: Tensor) -> NormalShape:
@@ -175,8 +177,27 @@ def _mean_of(prior: Any) -> Tensor | float:
     """The mean of the ``prior``'s codes, (d,), that of a mixture being over its components; 0 where it states none."""
     mean, low = getattr(prior, "mean", None), getattr(prior, "low", None)
     if mean is not None:
-        return finite(mean if mean.ndim == 1 else prior.weights @ mean)
-    return 0.0 if low is None else finite((low + prior.high) / 2)
+        mean = torch.as_tensor(mean)
+        return finite(mean if mean.ndim < 2 else prior.weights @ mean)
+    high = getattr(prior, "high", None)
+    return 0.0 if low is None or high is None else finite(torch.as_tensor((low + high) / 2))
+
+
+def _deviations_of(prior: Any) -> Tensor | None:
+    """The deviations of the ``prior``'s codes, (d,) or one number, by its bounds where it states these alone."""
+    std, low, high = (getattr(prior, name, None) for name in ("std", "low", "high"))
+    if std is None and low is not None and high is not None:
+        std = (high - low) / math.sqrt(12)
+    return None if std is None else finite(torch.as_tensor(std))
+
+
+def _factor_of_mixture(prior: Any) -> Tensor:
+    """F (d, d) with F F^T the covariance of a whole mixture of normal laws: that within, and that of their means."""
+    weights, means, factors = finite(prior.weights), finite(prior.mean), finite(prior.factor)
+    apart = weights.sqrt()[:, None] * (means - weights @ means)
+    covariance = (weights[:, None, None] * factors @ factors.mT).sum(0) + apart.T @ apart
+    values, vectors = torch.linalg.eigh(covariance)
+    return torch.as_tensor(vectors * values.clamp_min(0).sqrt())
 
 
 def _check_extent(scales: Tensor) -> None:

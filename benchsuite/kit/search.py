@@ -13,11 +13,10 @@ from torch import Tensor
 
 from benchsuite.contracts import Model
 from benchsuite.errors import NotApplicableError, ParameterError
-from benchsuite.kit.coding import decoder_of, prior_draws
+from benchsuite.kit.coding import decoded, decoder_of, prior_draws
 from benchsuite.kit.newton import BFGS, LevenbergMarquardt
 from benchsuite.kit.recovery import ClippingName, Constraint, Progress, Recovered, clipping, recover
 from benchsuite.kit.samples import Samples
-from benchsuite.kit.scratch import collected
 from benchsuite.kit.solvers import Adam, GradientDescent, RMSProp, Solver
 from benchsuite.parameters import BelowOne, NonNegative, Positive, PositiveInt, check_fields
 
@@ -33,7 +32,6 @@ SOLVERS: Mapping[SolverName, type[Solver]] = MappingProxyType(
     }
 )
 _SETTINGS = ("steps", "learning_rate", "momentum", "final_rate")
-_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -91,6 +89,11 @@ class Search:
         return clipping(self.clipping, low, high, generator)
 
 
+def check_search(**params: Any) -> None:
+    """What a metric that searches has its parameters checked by. Raises ParameterError as ``Search`` does."""
+    Search(**{field.name: params[field.name] for field in dataclasses.fields(Search)})
+
+
 class Generated(NamedTuple):
     """``codes`` (n, d) of a model's prior, the ``data`` (n, *shape) that they decode to, and other draws of the prior
     from which to search for them, ``starts`` (restarts, n, d)."""
@@ -102,11 +105,10 @@ class Generated(NamedTuple):
 
 def generated_data(model: Model, n: int, restarts: int, generator: torch.Generator) -> Generated:
     """``n`` draws of the model, whose codes are known. Raises NotApplicableError for one without decoder or prior."""
-    decode = decoder_of(model)
+    decoder_of(model)
     codes = prior_draws(model, n, generator)
     starts = prior_draws(model, restarts * n, generator).view(restarts, n, -1)
-    with torch.no_grad():
-        return Generated(codes, collected((decode(z) for z in torch.split(codes, _BATCH)), n), starts)
+    return Generated(codes, decoded(model, codes), starts)
 
 
 def generator_of_shared() -> torch.Generator:
@@ -118,8 +120,8 @@ def generator_of_shared() -> torch.Generator:
 
 
 def code_errors(found: Tensor, codes: Tensor) -> Tensor:
-    """|z' - z|^2 / d of each pair, (n, d) each -> (n,), in float64, in the square of the codes' own units.
+    """|z' - z|^2 / d of each pair, (n, d) each -> (n,), in the square of their units; float64 on the processor.
 
     Source: Lipton and Tripathi, Precise Recovery of Latent Vectors (2017), Table 1.
     """
-    return (found.double() - codes.double()).square().mean(1)
+    return (found.cpu().double() - codes.cpu().double()).square().mean(1)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+_MOST_COLUMNS = 12
+
 # Alone, or before what tables put behind it: an interval, a mark, a count.
 _NUMBER = re.compile(r"[-+]?\.?\d[\d.]*(e[-+]?\d+)?(%| ±| †| \(| of \d|, \d|$)")
 
@@ -35,6 +37,14 @@ def frame_table(frame: pd.DataFrame) -> str:
     """A frame of text as such a table, its first column to the left and those that hold numbers to the right."""
     rows = [[str(value) for value in row] for row in frame.itertuples(index=False)]
     return table([str(c) for c in frame.columns], rows, numeric_columns(frame))
+
+
+def readable(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame of methods by metrics with its index as first column, turned round where metrics are too many to be read
+    side by side."""
+    if len(frame.columns) <= _MOST_COLUMNS:
+        return frame.reset_index()
+    return frame.T.rename_axis("metric").rename_axis(None, axis=1).reset_index()
 
 
 def numeric_columns(frame: pd.DataFrame) -> list[bool]:

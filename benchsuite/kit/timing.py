@@ -91,7 +91,7 @@ class Timings:
     def phase(self, name: str, items: int = 0) -> Iterator[None]:
         """Time the block as ``name``; recorded also when it raises, so that a failure shows what it cost.
 
-        Phases may nest: each records its whole time, so only disjoint ones may be summed.
+        What raised has no items. Phases may nest: each records its whole time, so only disjoint ones may be summed.
         """
         self._note_peaks()
         _reset_peak()
@@ -99,16 +99,17 @@ class Timings:
             torch.cuda.reset_peak_memory_stats(self.device)
         self._open.append([0.0, 0.0])
         with self._meter.watched() if self._meter else nullcontext():
-            start = self.mark()
+            start, done = self.mark(), 0
             try:
                 yield
+                done = items
             finally:
                 passed = self._since(start)
                 self._note_peaks()
                 host, device = self._open.pop()
                 known = self._host_peak() is not None, self._device_peak() is not None
                 peaks = host if known[0] else None, device if known[1] else None
-                self.phases.append(Phase(name, passed.seconds, passed.cpu_seconds, items, *peaks, passed.joules))
+                self.phases.append(Phase(name, passed.seconds, passed.cpu_seconds, done, *peaks, passed.joules))
 
     def mark(self) -> Mark:
         """This moment, once the device has done what it was asked to."""

@@ -13,7 +13,7 @@ from benchsuite.contracts import PhaseRow, Record
 
 NO_VALUE = "–"
 _SECONDS = ("fit", "sample", "encode", "recover", "features", "metric")
-_RATES = ("train", "sample", "encode", "recover")
+_RATES = {"sample": {"sample"}, "encode": {"encode.test", "encode.train"}, "recover": {"recover.test", "recover.train"}}
 
 
 def seconds_tables(records: Sequence[Record]) -> dict[str, pd.DataFrame]:
@@ -27,7 +27,8 @@ def seconds_tables(records: Sequence[Record]) -> dict[str, pd.DataFrame]:
 def rates_tables(records: Sequence[Record]) -> dict[str, pd.DataFrame]:
     """Likewise items per second by method and phase, peak memory, learnt numbers, and the energy of training.
 
-    A rate is all items over all seconds; ``train`` leaves out the first batches of every loop.
+    A rate is all items over all seconds. ``train`` leaves out the first batches of every loop; stages, whose items may
+    be other things than samples, have columns of their own. ``recover`` is the recovery by squared error.
     """
     return _tables(records, _rates_row)
 
@@ -41,7 +42,7 @@ def untimed(records: Sequence[Record]) -> str:
     cells = f"{len(left_out)} of {len(_finished(records))} cells"
     return (
         f"Not timed: {cells} ({methods}), which ran beside others or waited for the processor; timings.csv has them, "
-        "marked as contended. --jobs 1 runs one cell at a time."
+        "marked as contended. To time them, run them again one at a time: --jobs 1 --force, with nothing else beside."
     )
 
 
@@ -59,7 +60,7 @@ def _tables(
         for environment, alike in environments.items():
             title = dataset if len(environments) == 1 else f"{dataset} on {environment}"
             rows = {method: row_of(cells) for method, cells in _grouped(alike, lambda r: r.cell.method).items()}
-            frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
+            frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method").fillna(NO_VALUE)
             told = [column for column in frame.columns if (frame[column] != NO_VALUE).any()]
             tables[title] = frame[told]
     return tables
@@ -82,12 +83,11 @@ def _seconds_row(cells: Sequence[Record]) -> dict[str, str]:
 
 
 def _rates_row(cells: Sequence[Record]) -> dict[str, str]:
-    row = {}
-    for name in _RATES:
-        chosen = _phases(cells, name)
-        seconds = sum(phase.seconds for phase in chosen)
-        row[f"{name} [1/s]"] = _rate(sum(phase.items for phase in chosen) / seconds) if seconds else NO_VALUE
     phases = [phase for record in cells for phase in record.phases]
+    loops = dict.fromkeys(p.phase for p in phases if p.phase == "train" or p.phase.startswith("train."))
+    row = {f"{name} [1/s]": _speed(p for p in phases if p.phase == name) for name in loops}
+    for name, counted in _RATES.items():
+        row[f"{name} [1/s]"] = _speed(p for p in phases if p.phase.partition("[")[0] in counted)
     row["host [MiB]"] = _peak(phase.peak_host_mib for phase in phases)
     row["device [MiB]"] = _peak(phase.peak_device_mib for phase in phases)
     row["parameters"] = _told(record.parameters for record in cells)
@@ -101,6 +101,13 @@ def _phases(cells: Iterable[Record], name: str) -> list[PhaseRow]:
     """``name`` and its parts, which add up (``encode.test``); the stages of ``fit`` lie inside it and do not."""
     phases = [phase for record in cells for phase in record.phases]
     return [p for p in phases if p.phase == name or (p.phase.startswith(f"{name}.") and name != "fit")]
+
+
+def _speed(phases: Iterable[PhaseRow]) -> str:
+    """All items over all seconds."""
+    done = [phase for phase in phases if phase.items]
+    seconds = sum(phase.seconds for phase in done)
+    return _rate(sum(phase.items for phase in done) / seconds) if seconds else NO_VALUE
 
 
 def _rate(value: float) -> str:

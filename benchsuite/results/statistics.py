@@ -25,7 +25,7 @@ class Summary:
 
 
 def summarise(values: Sequence[float], level: float = 0.95) -> Summary:
-    """The mean of ``values`` with Student's t interval from three values up. Raises ValueError for none.
+    """The mean of ``values`` with Student's t interval from three finite values up. Raises ValueError for none.
 
     Source: Student, The Probable Error of a Mean (1908).
     """
@@ -33,7 +33,7 @@ def summarise(values: Sequence[float], level: float = 0.95) -> Summary:
         raise ValueError("a summary needs at least one value")
     data = np.asarray(values, dtype=np.float64)
     n, mean = len(data), float(data.mean())
-    if n < 2:
+    if n < 2 or not np.isfinite(data).all():
         return Summary(n, mean, None, None)
     sd = float(data.std(ddof=1))
     if n < MIN_SEEDS:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,12 +35,20 @@ from benchsuite import (
     hookimpl,
 )
 from benchsuite.kit.recovery import ClippingName
-from benchsuite.kit.search import Search, SolverName, code_errors, generated_data, generator_of_shared
+from benchsuite.kit.search import (
+    Generated,
+    Search,
+    SolverName,
+    check_search,
+    code_errors,
+    generated_data,
+    generator_of_shared,
+)
 
 _VARIANCES = {"1e-4": 1e-4, "1e-3": 1e-3, "1e-2": 1e-2, "1e-1": 1e-1}
 _LINEAR = 3  # of them, the smallest ones, give the slope
 
-Shared = Callable[[str, Callable[[], Tensor]], Tensor]
+Shared = Callable[[str, Callable[[], Any]], Any]
 
 
 def noise_error(
@@ -77,7 +86,7 @@ def noise_slope(
     learning_rate: Positive | None = None,
     momentum: BelowOne | None = None,
     final_rate: NonNegative | None = None,
-) -> float:
+) -> Score:
     """The power of the variance that the median error goes by, from 1e-4 to 1e-2: 1 where it grows in proportion.
 
     By least squares on logarithms.
@@ -88,27 +97,34 @@ def noise_slope(
         raise NotApplicableError("noise moves no code, so that there is no slope")
     variances = [*_VARIANCES.values()][:_LINEAR]
     slope, _ = np.polyfit(np.log(variances), medians.log().numpy(), 1)
-    return float(slope)
+    return Score(float(slope), n=images)
 
 
 def _errors(model: Model, shared: Shared, images: int, restarts: int, search: Search) -> Tensor:
     """|z' - z|^2 / d for each variance and image, (4, images), found once for both metrics."""
-    return shared(f"noise {images} {restarts} {search}", lambda: _recover(model, images, restarts, search))
+    task: Generated = shared(f"noisy data {images} {restarts}", lambda: _noisy(model, images, restarts))
+    errors: Tensor = shared(f"noise {images} {restarts} {search}", lambda: _recover(model, task, search))
+    return errors.view(len(_VARIANCES), images)
 
 
-def _recover(model: Model, images: int, restarts: int, search: Search) -> Tensor:
+def _noisy(model: Model, images: int, restarts: int) -> Generated:
+    """The same draws of the model with each variance of noise, one variance after the other."""
     generator = generator_of_shared()
     codes, x, starts = generated_data(model, images, restarts, generator)
     noise = torch.randn(x.shape, generator=generator).to(x) / (2 if x.ndim == 4 else 1)
     noisy = torch.cat([x + math.sqrt(variance) * noise for variance in _VARIANCES.values()])
-    found = search.recover(model, noisy, starts.repeat(1, len(_VARIANCES), 1), generator).codes
-    return code_errors(found, codes.repeat(len(_VARIANCES), 1)).view(len(_VARIANCES), images).cpu()
+    return Generated(codes.repeat(len(_VARIANCES), 1), noisy, starts.repeat(1, len(_VARIANCES), 1))
+
+
+def _recover(model: Model, task: Generated, search: Search) -> Tensor:
+    found = search.recover(model, task.data, task.starts, generator_of_shared()).codes
+    return code_errors(found, task.codes)
 
 
 @hookimpl
 def benchsuite_metrics() -> Sequence[Metric]:
     """Provides ``noise_error`` and ``noise_slope``, each where it is named."""
     return [
-        Metric("noise_error", noise_error, higher_is_better=False, default=False),
-        Metric("noise_slope", noise_slope, higher_is_better=None, default=False),
+        Metric("noise_error", noise_error, higher_is_better=False, default=False, check=check_search),
+        Metric("noise_slope", noise_slope, higher_is_better=None, default=False, check=check_search),
     ]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from benchsuite import Metric, NotApplicableError, PositiveInt, Samples, Score, hookimpl
-from benchsuite.kit.coding import CodesBy, decoder_of
+from benchsuite.kit.coding import CodesBy, decoded, decoder_of
 from benchsuite.kit.latents import finite
 
 _POINTS = 128  # that are decoded at once, or those of one path
@@ -43,8 +43,8 @@ def path_length(
     jump.
     """
     ratios, speeds = [], []
-    for decoded in _paths(model, codes_train, generator, steps, pairs):
-        points = _apart(_vectors(extractor(decoded.flatten(0, 1))).view(*decoded.shape[:2], -1))
+    for x in _paths(model, codes_train, generator, steps, pairs):
+        points = _apart(_vectors(extractor(x.flatten(0, 1))).view(*x.shape[:2], -1))
         moved = points.diff(dim=1).norm(dim=2)
         ratios.append(moved.sum(1) / (points[:, -1] - points[:, 0]).norm(dim=1))
         speeds.append(moved / moved.mean(1, keepdim=True))
@@ -71,8 +71,8 @@ def path_from_average(
     """
     mean = _mean(train)
     along, blended = [], []
-    for decoded in _paths(model, codes_train, generator, steps, pairs):
-        points = _apart(_vectors(decoded.flatten(0, 1)).view(*decoded.shape[:2], -1))
+    for x in _paths(model, codes_train, generator, steps, pairs):
+        points = _apart(_vectors(x.flatten(0, 1)).view(*x.shape[:2], -1))
         ends = (points[:, [0, -1]] - mean).norm(dim=2).mean(1, keepdim=True)
         crossfade = torch.lerp(points[:, :1], points[:, -1:], _times(steps).to(points)[:, None])
         along.append((points - mean).norm(dim=2) / ends)
@@ -87,7 +87,8 @@ def _paths(model: Any, codes: Tensor, generator: torch.Generator, steps: int, pa
 
     Raises NotApplicableError for a model without decoder, for fewer than two codes, and codes that are not finite.
     """
-    decode, count = decoder_of(model), len(finite(codes))
+    decoder_of(model)
+    count, codes = len(finite(codes)), codes if codes.is_floating_point() else codes.float()
     if count < 2:
         raise NotApplicableError(f"a path joins two codes; there is {count}")
     first = torch.randint(count, (pairs,), generator=generator)
@@ -96,8 +97,8 @@ def _paths(model: Any, codes: Tensor, generator: torch.Generator, steps: int, pa
     at_once = max(1, _POINTS // (steps + 1))
     for start, end in zip(torch.split(first, at_once), torch.split(second, at_once), strict=True):
         z = torch.lerp(codes[start.to(codes.device), None], codes[end.to(codes.device), None], times)
-        decoded = decode(z.flatten(0, 1))
-        yield decoded.reshape(*z.shape[:2], *decoded.shape[1:])
+        x = decoded(model, z.flatten(0, 1))
+        yield x.reshape(*z.shape[:2], *x.shape[1:])
 
 
 def _times(steps: int) -> Tensor:
@@ -134,6 +135,6 @@ def _mean(samples: Samples) -> Tensor:
 def benchsuite_metrics() -> Sequence[Metric]:
     """Provides ``path_length`` and ``path_from_average``."""
     return [
-        Metric("path_length", path_length, higher_is_better=False, default=False),
+        Metric("path_length", path_length, higher_is_better=None, default=False),
         Metric("path_from_average", path_from_average, higher_is_better=None, default=False),
     ]

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from benchsuite import Metric, PositiveInt, Score, hookimpl
-from benchsuite.kit.coding import CodesBy, prior_draws
+from benchsuite.kit.coding import CodesBy, decoded, prior_draws
 from benchsuite.kit.latents import ideal_prior_agreement, normal_shape, prior_agreement, spectrum, standardised
 from benchsuite.kit.neighbours import nearest
 
@@ -106,13 +106,16 @@ def prior_disagreement(
 
 
 def _agreement(codes: Tensor, model: Any, *, scaled: bool, centred: bool) -> Score:
-    codes = standardised(codes, getattr(model, "prior", None))
+    prior = getattr(model, "prior", None)
+    codes = standardised(codes, prior)
     values = {
         "": prior_agreement(codes, scaled=scaled, centred=centred),
         "ideal": ideal_prior_agreement(*codes.shape, scaled=scaled, centred=centred),
     }
     spread = spectrum(codes, scaled=scaled, centred=centred)
-    return Score(values, arrays={"spectrum": spread}, references=["ideal"])
+    stated = hasattr(prior, "factor") or hasattr(prior, "std")
+    caution = "" if stated else "the prior states no deviations: compared with N(0, I)"
+    return Score(values, caution, arrays={"spectrum": spread}, references=["ideal"])
 
 
 def _distances(draws: Tensor, codes: Tensor, distance: Distance) -> Tensor:
@@ -127,8 +130,8 @@ def _distances(draws: Tensor, codes: Tensor, distance: Distance) -> Tensor:
 
 def _pictures(model: Any, codes: Tensor) -> Mapping[str, Tensor]:
     """What ``codes`` decode to, where the model has a decoder and that gives images."""
-    decoded = model.decode(codes) if hasattr(model, "decode") else codes
-    return {"farthest": decoded.clamp(0, 1)} if decoded.ndim == 4 else {}
+    x = decoded(model, codes) if hasattr(model, "decode") else codes
+    return {"farthest": x.clamp(0, 1)} if x.ndim == 4 else {}
 
 
 @hookimpl
@@ -136,7 +139,7 @@ def benchsuite_metrics() -> Sequence[Metric]:
     """Provides ``pag``, ``pag_raw``, ``gaussianity`` and ``prior_disagreement``."""
     return [
         Metric("pag", pag, higher_is_better=False, unit="nats", default=False),
-        Metric("pag_raw", pag_raw, higher_is_better=False, unit="nats", default=False),
+        Metric("pag_raw", pag_raw, higher_is_better=None, unit="nats", default=False),
         Metric("gaussianity", gaussianity, higher_is_better=None, default=False),
         Metric("prior_disagreement", prior_disagreement, higher_is_better=False, default=False),
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchsuite import Report, Reporter, hookimpl
 from benchsuite.kit.files import write_text
-from benchsuite.kit.text import clean, frame_table
+from benchsuite.kit.text import clean, frame_table, readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def _costs(report: Report) -> list[str]:
 def _tables(title: str, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     sections = [f"## {title}"]
     for name, frame in tables.items():
-        sections += [f"### {clean(name)}", frame_table(frame.reset_index())]
+        sections += [f"### {clean(name)}", frame_table(readable(frame))]
     return sections
 
 
