@@ -212,8 +212,7 @@ class Metric:
     "", or a Score of either.
     ``version`` goes up when the same model would score otherwise.
     ``kind`` says that it is for images or for vectors only, so that it is not chosen unasked for the others.
-    ``default`` says whether it is chosen where a run names no metrics. ``check`` is called with all parameters by name
-    before anything runs, and raises ParameterError for those that do not go together.
+    ``default`` says whether it is chosen where a run names no metrics.
     """
 
     name: str
@@ -223,7 +222,6 @@ class Metric:
     version: int = 1
     kind: Kind | None = None
     default: bool = True
-    check: Callable[..., object] | None = None
 
     @property
     def direction(self) -> Literal["max", "min", "none"]:

@@ -81,18 +81,47 @@ class Parameter:
 
 
 def parameters_of(owner: type | Callable[..., Any]) -> dict[str, Parameter]:
-    """The parameters that ``owner`` declares: a dataclass's fields, or a function's keyword-only arguments."""
+    """The parameters that ``owner`` declares: a dataclass's fields, or a function's keyword-only arguments.
+
+    An argument that is annotated with a dataclass stands for the fields of that, which several functions may share.
+    """
     if isinstance(owner, type):
         if not dataclasses.is_dataclass(owner):
             return {}
         hints = typing.get_type_hints(owner, include_extras=True)
         fields = [f for f in dataclasses.fields(owner) if f.init]
         return {f.name: Parameter(f.name, hints[f.name], _field_default(f)) for f in fields}
-    keyword_only = [p for p in inspect.signature(owner).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    if not keyword_only:
-        return {}  # what positional arguments are annotated with may exist for type checkers only
-    hints = typing.get_type_hints(owner, include_extras=True)
-    return {p.name: Parameter(p.name, hints.get(p.name, Any), _argument_default(p)) for p in keyword_only}
+    found: dict[str, Parameter] = {}
+    for argument in _keyword_only(owner):
+        found |= parameters_of(argument.annotation) if _is_group(argument) else {argument.name: argument}
+    return found
+
+
+def arguments_of(function: Callable[..., Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """The keyword arguments by which ``function`` takes ``params``, all that it declares, dataclasses put together.
+
+    Raises what making such a dataclass raises: ParameterError for values that do not go together.
+    """
+    arguments = {}
+    for argument in _keyword_only(function):
+        if _is_group(argument):
+            fields = {name: params[name] for name in parameters_of(argument.annotation)}
+            arguments[argument.name] = argument.annotation(**fields)
+        else:
+            arguments[argument.name] = params[argument.name]
+    return arguments
+
+
+def _keyword_only(function: Callable[..., Any]) -> list[Parameter]:
+    declared = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    if not declared:
+        return []  # what positional arguments are annotated with may exist for type checkers only
+    hints = typing.get_type_hints(function, include_extras=True)
+    return [Parameter(p.name, hints.get(p.name, Any), _argument_default(p)) for p in declared]
+
+
+def _is_group(argument: Parameter) -> bool:
+    return isinstance(argument.annotation, type) and dataclasses.is_dataclass(argument.annotation)
 
 
 def _argument_default(argument: inspect.Parameter) -> Any:

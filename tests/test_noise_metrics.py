@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from benchsuite import Model, NotApplicableError
 from benchsuite.kit.priors import NormalPrior, UniformPrior
+from benchsuite.kit.search import Search
 from benchsuite_plugins.metrics.noise import benchsuite_metrics, noise_error, noise_slope
 
 VARIANCES = {"1e-4": 1e-4, "1e-3": 1e-3, "1e-2": 1e-2, "1e-1": 1e-1}
@@ -102,7 +103,7 @@ def test_both_metrics_share_one_recovery_and_every_search_its_data() -> None:
     model = Linear(image=True)
     noise_error(model, shared, images=5)
     noise_slope(model, shared, images=5)
-    noise_slope(model, shared, images=5, steps=50)
+    noise_slope(model, shared, images=5, search=Search(steps=50))
     data, searches = keys[::2], keys[1::2]
     assert len(set(data)) == 1 and searches[0] == searches[1] != searches[2]
 
@@ -111,9 +112,10 @@ def test_settings_reach_the_search() -> None:
     """In the box of its prior no code can be farther off than the box is wide, which the unclipped codes are."""
     model = Linear(image=False, of=lambda z: z / 100)
     model.prior = UniformPrior(D)
-    settings: dict[str, Any] = {"solver": "levenberg_marquardt", "images": 50}
-    free = noise_error(model, seeded, **settings).arrays["errors"]
-    kept = noise_error(model, seeded, clipping="standard", **settings).arrays["errors"]
+    free, kept = (
+        noise_error(model, seeded, images=50, search=Search("levenberg_marquardt", clipping)).arrays["errors"]
+        for clipping in ("none", "standard")
+    )
     assert float(free[3].max()) > 4 >= float(kept.max())
 
 
@@ -121,9 +123,9 @@ def test_what_has_no_slope_says_so() -> None:
     model = Linear(image=False, of=lambda z: 0 * z)
     model.prior = Nowhere()
     with pytest.raises(NotApplicableError, match="noise moves no code"):
-        noise_slope(model, seeded, solver="adam", steps=2)
+        noise_slope(model, seeded, search=Search("adam", steps=2))
     with pytest.raises(NotApplicableError, match="clipping needs a prior with bounds"):
-        noise_error(Linear(image=True), seeded, solver="adam", clipping="stochastic")
+        noise_error(Linear(image=True), seeded, search=Search("adam", "stochastic"))
 
 
 def test_the_plugin_provides_metrics_that_are_chosen_by_name_only() -> None:

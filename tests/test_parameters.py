@@ -20,6 +20,7 @@ from benchsuite.parameters import (
     NonNegative,
     Positive,
     PositiveInt,
+    arguments_of,
     check_fields,
     convert,
     describe,
@@ -372,3 +373,41 @@ def test_every_preset_of_every_plugin_can_be_made(kind: str) -> None:
     for cls in (registry.get(kind, name) for name in registry.names(kind)):
         for name in cls.presets:
             assert cls.preset(name) != cls()
+
+
+@dataclasses.dataclass(frozen=True)
+class Walk:
+    """Parameters that functions share."""
+
+    steps: PositiveInt = 3
+    stride: Positive | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps == 1 and self.stride is not None:
+            raise ParameterError("one step has no stride")
+
+
+WALK = Walk()
+
+
+def score(model: object, *, images: PositiveInt = 8, walk: Walk = WALK) -> float:
+    """A metric with a parameter of its own and shared ones."""
+    return 0.0
+
+
+def test_a_dataclass_stands_for_its_fields_and_is_put_together_again() -> None:
+    declared = parameters_of(score)
+    assert {name: parameter.default for name, parameter in declared.items()} == {
+        "images": 8,
+        "steps": 3,
+        "stride": None,
+    }
+    values = convert("score", score, {"steps": "5", "stride": "0.5"})
+    assert values == {"steps": 5, "stride": 0.5}
+    assert arguments_of(score, {"images": 2, **values}) == {"images": 2, "walk": Walk(5, 0.5)}
+    with pytest.raises(ParameterError, match="one step has no stride"):
+        arguments_of(score, {"images": 2, "steps": 1, "stride": 0.5})
+    with pytest.raises(ParameterError, match="steps='0' is not allowed"):
+        convert("score", score, {"steps": "0"})
+    with pytest.raises(UnknownNameError, match="walk"):
+        convert("score", score, {"walk": "5"})

@@ -81,7 +81,9 @@ def test_every_code_of_an_injective_linear_decoder_is_found(solver: Any) -> None
     model = Decoder(NormalPrior(3), 3)
     steps = None if solver in ("bfgs", "levenberg_marquardt") else 800
     falling = 0.0 if solver in ("adam", "rmsprop") else None
-    score = recovery_success(model, Sharing(), images=20, restarts=1, solver=solver, steps=steps, final_rate=falling)
+    score = recovery_success(
+        model, Sharing(), images=20, restarts=1, search=Search(solver, steps=steps, final_rate=falling)
+    )
     assert rows_of(score) == dict.fromkeys(
         ["1e-4", "1e-3", "1e-2", "1e-1", "ever.1e-4", "ever.1e-3", "ever.1e-2", "ever.1e-1"], 1.0
     )
@@ -104,8 +106,8 @@ def test_codes_that_share_an_image_are_found_by_chance_and_more_often_on_any_pat
 def test_errors_and_decibels_are_those_of_gradient_descent_in_closed_form() -> None:
     """Each step takes the difference of codes times 1 - 2 rate / D, the rate falling from 1 to a half of it."""
     model, shared = Decoder(UniformPrior(4, -3.0, 3.0), 4, shape=(1, 4, 4)), Sharing()
-    settings: dict[str, Any] = {"solver": "gradient_descent", "steps": 10, "learning_rate": 2.0, "momentum": 0.0}
-    settings |= {"final_rate": 0.5, "images": 50, "restarts": 1}
+    search = Search("gradient_descent", steps=10, learning_rate=2.0, momentum=0.0, final_rate=0.5)
+    settings: dict[str, Any] = {"search": search, "images": 50, "restarts": 1}
     task = generated_data(model, 50, 1, generator_with(shared.seed))
     left = math.prod(1 - 2 * 2.0 * (1 - 0.5 * step / 10) / DIM for step in range(10))
     difference = left**2 * (task.starts[0] - task.codes).double().square().sum(1)
@@ -128,7 +130,7 @@ def generator_with(seed: int) -> torch.Generator:
 @pytest.mark.parametrize("images", [19, 20, 50])
 def test_quantiles_are_what_that_part_of_the_images_reaches(images: int) -> None:
     score = psnr_generated(
-        Decoder(NormalPrior(3), 3, (1, 4, 4)), Sharing(), images=images, solver="adam", steps=20, restarts=1
+        Decoder(NormalPrior(3), 3, (1, 4, 4)), Sharing(), images=images, search=Search("adam", steps=20), restarts=1
     )
     decibels, rows = score.arrays["psnr"].numpy(), rows_of(score)
     for name, part in (("p5", 0.95), ("p50", 0.5)):
@@ -138,7 +140,7 @@ def test_quantiles_are_what_that_part_of_the_images_reaches(images: int) -> None
 def test_perfect_reconstructions_have_infinite_decibels_and_no_row_is_undefined() -> None:
     """Of codes that are rounded, with the gradient of not rounding: a start may have the right number already."""
     model = Decoder(NormalPrior(1), 1, shape=(1, 4, 4), of=lambda z: z + (z.round() - z).detach())
-    score = psnr_generated(model, Sharing(), images=40, restarts=1, solver="adam", steps=5)
+    score = psnr_generated(model, Sharing(), images=40, restarts=1, search=Search("adam", steps=5))
     infinite = score.arrays["psnr"].isinf()
     assert bool(infinite.any()) and not bool(infinite.all())
     assert list(rows_of(score)) == ["p50", "p5"] and math.isfinite(rows_of(score)["p5"])
@@ -150,7 +152,7 @@ def test_success_and_decibels_are_of_one_recovery_and_solvers_have_the_same_task
     made = set(shared.made)
     psnr_generated(model, shared)
     assert set(shared.made) == made and len(made) == 2
-    recovery_success(model, shared, solver="levenberg_marquardt")
+    recovery_success(model, shared, search=Search("levenberg_marquardt"))
     assert len(shared.made) == 3
 
 
@@ -162,7 +164,7 @@ def test_the_baseline_of_consistency_is_that_of_independent_draws(d: int) -> Non
     a standard error of about 0.4% at d = 20.
     """
     wide = Decoder(UniformPrior(d), min(d, DIM), of=lambda z: z[:, :DIM])
-    rows = rows_of(recovery_consistency(wide, Samples(torch.rand(4, DIM)), Sharing(), seeded(), steps=1))
+    rows = rows_of(recovery_consistency(wide, Samples(torch.rand(4, DIM)), Sharing(), seeded(), search=Search(steps=1)))
     assert rows["baseline"] == pytest.approx(distance_of_uniform_codes(d), rel=0.02)
 
 
@@ -188,9 +190,10 @@ def test_searches_agree_through_a_linear_decoder_and_not_through_one_that_forget
 def test_clipping_keeps_codes_in_the_box_of_the_prior(clipping: Any) -> None:
     model = Decoder(UniformPrior(2), 2)
     outside = Samples(model.decode(torch.tensor([[3.0, 0.2], [-2.0, -4.0]])))
-    settings: dict[str, Any] = {"solver": "gradient_descent", "steps": 50, "restarts": 5}
-    free = recovery_consistency(model, outside, Sharing(), seeded(), **settings)
-    kept = recovery_consistency(model, outside, Sharing(), seeded(), clipping=clipping, **settings)
+    free, kept = (
+        recovery_consistency(model, outside, Sharing(), seeded(), restarts=5, search=search)
+        for search in (Search("gradient_descent", steps=50), Search("gradient_descent", clipping, steps=50))
+    )
     assert float(free.arrays["codes"].abs().amin(1).amax()) > 2
     assert float(kept.arrays["codes"].abs().max()) <= 1
 
@@ -211,7 +214,7 @@ def test_what_a_model_lacks_is_the_reason_of_a_skipped_row() -> None:
     del bare.prior
     real = Samples(torch.rand(2, DIM))
     with pytest.raises(NotApplicableError, match="clipping needs a prior with bounds, such as prior=uniform"):
-        recovery_success(normal, Sharing(), solver="adam", clipping="standard")
+        recovery_success(normal, Sharing(), search=Search("adam", "standard"))
     with pytest.raises(NotApplicableError, match="pSNR is for images"):
         psnr_generated(normal, Sharing())
     for metric in (
@@ -271,7 +274,8 @@ def test_consistency_starts_alike_whatever_solver_is_selected() -> None:
     model, shared = Decoder(UniformPrior(2), 2), Sharing()
     real = Samples(model.decode(torch.rand(3, 2)))
     scores = [
-        recovery_consistency(model, real, shared, seeded(), solver=solver, steps=3) for solver in ("bfgs", "adam")
+        recovery_consistency(model, real, shared, seeded(), search=search)
+        for search in (Search("bfgs", steps=3), Search("adam", steps=3))
     ]
     assert rows_of(scores[0])["baseline"] == rows_of(scores[1])["baseline"]
     assert rows_of(scores[0])[""] != rows_of(scores[1])[""]

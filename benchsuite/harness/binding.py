@@ -19,7 +19,7 @@ from benchsuite.harness.recipe import Selection, parse_selections
 from benchsuite.harness.registry import Registry
 from benchsuite.kit.coding import CodesBy
 from benchsuite.kit.files import digest
-from benchsuite.parameters import convert, describe, is_list_type, parameters_of
+from benchsuite.parameters import arguments_of, convert, describe, is_list_type, parameters_of
 
 # Goes up when the way in which artefacts are made changes what metrics see.
 PROTOCOL = 4
@@ -154,6 +154,11 @@ class BoundMetric:
     problem: str = ""
 
     @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The parameters as the metric takes them."""
+        return arguments_of(self.metric.compute, self.params)
+
+    @property
     def way(self) -> Way:
         """How the codes are found that the metric asks for: by its parameters ``codes_by`` and ``rows``."""
         return Way(self.params.get("codes_by", "own"), self.params.get("rows", TRAIN_IMAGES))
@@ -210,10 +215,8 @@ def _check(metric: Metric, params: Mapping[str, Any]) -> None:
             f"{metric.name}: codes_by={by!r} and rows={rows!r} do not say how codes are to be found; annotate them as "
             "benchsuite.kit.coding.CodesBy and benchsuite.PositiveInt"
         )
-    if metric.check is None:
-        return
     try:
-        metric.check(**params)
+        arguments_of(metric.compute, params)
     except ParameterError as error:
         raise ParameterError(f"{metric.name}: {error}") from None
 

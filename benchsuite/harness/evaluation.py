@@ -76,7 +76,7 @@ class Evaluation:
             arguments = [self._artefact(name, bound) for name in bound.artefacts]
             seeded = self._seeded(f"metric/{bound.fingerprint}")
             with seeded, self._timings.phase(f"metric.{bound.selection}"), torch.no_grad():
-                result = metric.compute(*arguments, **bound.params)
+                result = metric.compute(*arguments, **bound.arguments)
             score = result if isinstance(result, Score) else Score(result)
             values = score.value if isinstance(score.value, Mapping) else {"": score.value}
             if set(score.references) - set(values):

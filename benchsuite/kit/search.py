@@ -89,9 +89,7 @@ class Search:
         return clipping(self.clipping, low, high, generator)
 
 
-def check_search(**params: Any) -> None:
-    """What a metric that searches has its parameters checked by. Raises ParameterError as ``Search`` does."""
-    Search(**{field.name: params[field.name] for field in dataclasses.fields(Search)})
+DEFAULT_SEARCH = Search()
 
 
 class Generated(NamedTuple):

@@ -24,22 +24,17 @@ import torch
 from torch import Tensor
 
 from benchsuite import (
-    BelowOne,
     Metric,
     Model,
-    NonNegative,
     NotApplicableError,
-    Positive,
     PositiveInt,
     Score,
     hookimpl,
 )
-from benchsuite.kit.recovery import ClippingName
 from benchsuite.kit.search import (
+    DEFAULT_SEARCH,
     Generated,
     Search,
-    SolverName,
-    check_search,
     code_errors,
     generated_data,
     generator_of_shared,
@@ -57,18 +52,12 @@ def noise_error(
     *,
     images: PositiveInt = 64,
     restarts: PositiveInt = 3,
-    solver: SolverName = "bfgs",
-    clipping: ClippingName = "none",
-    steps: PositiveInt | None = None,
-    learning_rate: Positive | None = None,
-    momentum: BelowOne | None = None,
-    final_rate: NonNegative | None = None,
+    search: Search = DEFAULT_SEARCH,
 ) -> Score:
     """The median over images of |z' - z|^2 / d, in the square of the prior's units; a row for each variance of noise.
 
     Of ``restarts`` searches for each image the one with the least squared error counts.
     """
-    search = Search(solver, clipping, steps, learning_rate, momentum, final_rate)
     errors = _errors(model, shared, images, restarts, search)
     rows = {name: float(of_one.median()) for name, of_one in zip(_VARIANCES, errors, strict=True)}
     return Score(rows, n=images, arrays={"variances": torch.tensor([*_VARIANCES.values()]), "errors": errors})
@@ -80,18 +69,12 @@ def noise_slope(
     *,
     images: PositiveInt = 64,
     restarts: PositiveInt = 3,
-    solver: SolverName = "bfgs",
-    clipping: ClippingName = "none",
-    steps: PositiveInt | None = None,
-    learning_rate: Positive | None = None,
-    momentum: BelowOne | None = None,
-    final_rate: NonNegative | None = None,
+    search: Search = DEFAULT_SEARCH,
 ) -> Score:
     """The power of the variance that the median error goes by, from 1e-4 to 1e-2: 1 where it grows in proportion.
 
     By least squares on logarithms.
     """
-    search = Search(solver, clipping, steps, learning_rate, momentum, final_rate)
     medians = _errors(model, shared, images, restarts, search)[:_LINEAR].median(1).values
     if not bool((medians > 0).all()):
         raise NotApplicableError("noise moves no code, so that there is no slope")
@@ -125,6 +108,6 @@ def _recover(model: Model, task: Generated, search: Search) -> Tensor:
 def benchsuite_metrics() -> Sequence[Metric]:
     """Provides ``noise_error`` and ``noise_slope``, each where it is named."""
     return [
-        Metric("noise_error", noise_error, higher_is_better=False, default=False, check=check_search),
-        Metric("noise_slope", noise_slope, higher_is_better=None, default=False, check=check_search),
+        Metric("noise_error", noise_error, higher_is_better=False, default=False),
+        Metric("noise_slope", noise_slope, higher_is_better=None, default=False),
     ]

@@ -22,13 +22,10 @@ import torch
 from torch import Tensor
 
 from benchsuite import (
-    BelowOne,
     Between,
     Metric,
     Model,
-    NonNegative,
     NotApplicableError,
-    Positive,
     PositiveInt,
     Samples,
     Score,
@@ -36,13 +33,12 @@ from benchsuite import (
 )
 from benchsuite.kit.coding import prior_draws
 from benchsuite.kit.latents import mean_pairwise_distance
-from benchsuite.kit.recovery import ClippingName, Progress
+from benchsuite.kit.recovery import Progress
 from benchsuite.kit.samples import evenly_spaced
 from benchsuite.kit.search import (
+    DEFAULT_SEARCH,
     Generated,
     Search,
-    SolverName,
-    check_search,
     code_errors,
     generated_data,
     generator_of_shared,
@@ -69,12 +65,7 @@ def recovery_success(
     *,
     images: PositiveInt = 256,
     restarts: PositiveInt = 3,
-    solver: SolverName = "bfgs",
-    clipping: ClippingName = "none",
-    steps: PositiveInt | None = None,
-    learning_rate: Positive | None = None,
-    momentum: BelowOne | None = None,
-    final_rate: NonNegative | None = None,
+    search: Search = DEFAULT_SEARCH,
 ) -> Score:
     """The share of the model's own images whose codes are found, by |z' - z|^2 / d below 1e-4, 1e-3, 1e-2 and 1e-1.
 
@@ -82,7 +73,6 @@ def recovery_success(
     which nobody without z could pick out, as the paper's implementation does. In [0, 1], 1 where every code is found;
     codes that more than one image has, or that no image shows, cannot be.
     """
-    search = Search(solver, clipping, steps, learning_rate, momentum, final_rate)
     found = _found(model, shared, images, restarts, search)
     rows = {name: _share_below(found.error, threshold) for name, threshold in _THRESHOLDS.items()}
     ever = {f"ever.{name}": _share_below(found.least, threshold) for name, threshold in _THRESHOLDS.items()}
@@ -95,19 +85,13 @@ def psnr_generated(
     *,
     images: PositiveInt = 256,
     restarts: PositiveInt = 3,
-    solver: SolverName = "bfgs",
-    clipping: ClippingName = "none",
-    steps: PositiveInt | None = None,
-    learning_rate: Positive | None = None,
-    momentum: BelowOne | None = None,
-    final_rate: NonNegative | None = None,
+    search: Search = DEFAULT_SEARCH,
 ) -> Score:
     """The pSNR of reconstructions of the model's own images, in dB: whether recovery fails, not the model.
 
     Rows ``p50`` and ``p5``: what at least 50% and 95% of the images reach. A perfect reconstruction has an infinite
     pSNR, and so may the rows.
     """
-    search = Search(solver, clipping, steps, learning_rate, momentum, final_rate)
     found = _found(model, shared, images, restarts, search, images_only=True)
     decibels = psnr(found.mse)
     ordered = decibels.sort().values
@@ -123,19 +107,13 @@ def recovery_consistency(
     *,
     images: PositiveInt = 16,
     restarts: Several = 32,
-    solver: SolverName = "bfgs",
-    clipping: ClippingName = "none",
-    steps: PositiveInt | None = None,
-    learning_rate: Positive | None = None,
-    momentum: BelowOne | None = None,
-    final_rate: NonNegative | None = None,
+    search: Search = DEFAULT_SEARCH,
 ) -> Score:
     """How far apart the codes are that ``restarts`` searches find for one test image, evenly spaced ones.
 
     The mean of |z_i - z_j| / d over pairs, the norm not squared, and over images; 0 where every search ends at the same
     code. The row ``baseline`` is that of the draws of the prior where they start.
     """
-    search = Search(solver, clipping, steps, learning_rate, momentum, final_rate)
     x = real[evenly_spaced(len(real), images)]
     starts: Tensor = shared(
         f"starts {images} {restarts}", lambda: prior_draws(model, len(x) * restarts, generator_of_shared())
@@ -185,7 +163,7 @@ def _distances(codes: Tensor) -> Tensor:
 def benchsuite_metrics() -> Sequence[Metric]:
     """Provides ``recovery_success``, ``psnr_generated`` and ``recovery_consistency``, each where it is named."""
     return [
-        Metric("recovery_success", recovery_success, True, default=False, check=check_search),
-        Metric("psnr_generated", psnr_generated, True, unit="dB", kind="image", default=False, check=check_search),
-        Metric("recovery_consistency", recovery_consistency, False, default=False, check=check_search),
+        Metric("recovery_success", recovery_success, True, default=False),
+        Metric("psnr_generated", psnr_generated, True, unit="dB", kind="image", default=False),
+        Metric("recovery_consistency", recovery_consistency, False, default=False),
     ]
