@@ -46,6 +46,15 @@ def test_scores_agree_with_the_processors(outcome: suite.Outcome, tmp_path: Path
         assert on_gpu[row.metric] == pytest.approx(row.value, rel=1e-3)
 
 
+def test_metrics_of_latent_space_recovery_and_cost_run_there(tmp_path: Path) -> None:
+    names = "pag,gaussianity,prior_disagreement,cluster_ratio,path_length,path_from_average,parameters,flops"
+    searches = "recovery_success,psnr_generated,recovery_consistency,noise_slope,reconstruction_curve"
+    metrics = f"{names},{searches},pag[codes_by=reversal],psnr[codes_by=lap1]"
+    recipe = {"methods": "pca,vae[epochs=2],dcgan[epochs=2],glo[epochs=2]", "device": "cuda", "metrics": metrics}
+    outcome = suite.run(recipe, out=tmp_path / "latent")
+    assert outcome.exit_code == 0, [row.reason for r in outcome.records for row in r.metrics if row.status == "error"]
+
+
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
 def test_lower_precisions_train(precision: str, tmp_path: Path) -> None:
     methods = (
