@@ -79,17 +79,17 @@ def test_images_that_a_gan_generates_are_reconstructed_above_50_decibels(dcgan: 
 
 @torch.no_grad()
 def test_the_error_of_codes_grows_in_proportion_to_the_variance_of_noise(dcgan: Model, shared: Shared) -> None:
-    slope = noise_slope(dcgan, shared)
+    slope = noise_slope(dcgan, shared).value
     print(noise_error(dcgan, shared).value, slope)
     assert slope == pytest.approx(1, abs=0.15)
 
 
 @torch.no_grad()
 def test_codes_found_for_a_real_image_are_nearer_to_each_other_than_draws_of_the_prior(
-    dcgan: Model, digits: dict[str, Samples], seed: int
+    dcgan: Model, digits: dict[str, Samples], shared: Shared, seed: int
 ) -> None:
     """Nearer, not equal: least squares has several solutions for images that were not generated."""
-    score = recovery_consistency(dcgan, digits["test"], torch.Generator().manual_seed(seed))
+    score = recovery_consistency(dcgan, digits["test"], shared, torch.Generator().manual_seed(seed))
     print(score.value)
     assert isinstance(score.value, dict)
     assert 0.01 < score.value[""] < 0.95 * score.value["baseline"]
