@@ -103,7 +103,7 @@ class Generated(NamedTuple):
 
 def generated_data(model: Model, n: int, restarts: int, generator: torch.Generator) -> Generated:
     """``n`` draws of the model, whose codes are known. Raises NotApplicableError for one without decoder or prior."""
-    decoder_of(model)
+    decoder_of(model)  # that it is missing is said before anything is done
     codes = prior_draws(model, n, generator)
     starts = prior_draws(model, restarts * n, generator).view(restarts, n, -1)
     return Generated(codes, decoded(model, codes), starts)

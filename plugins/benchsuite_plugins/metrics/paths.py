@@ -87,7 +87,7 @@ def _paths(model: Any, codes: Tensor, generator: torch.Generator, steps: int, pa
 
     Raises NotApplicableError for a model without decoder, for fewer than two codes, and codes that are not finite.
     """
-    decoder_of(model)
+    decoder_of(model)  # that it is missing is said before anything is done
     count, codes = len(finite(codes)), codes if codes.is_floating_point() else codes.float()
     if count < 2:
         raise NotApplicableError(f"a path joins two codes; there is {count}")
