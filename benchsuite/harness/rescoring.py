@@ -15,10 +15,10 @@ OTHER_CODE = "scored by code, or on data, other than it was trained with"
 def rescored(record: Record, scored: Record, cell: Cell, note: str) -> Record:
     """``record`` with the scores that ``cell`` asks for, as in ``scored``, beside those that it does not name.
 
-    What training was stays as it was: device, environment, attempts, notes. Its times are contended where those of
-    either were.
+    What training was stays as it was: device, environment, attempts, notes, and whether it was contended. The times of
+    a scoring that was, beside a training that was not, say nothing and are left out.
     """
-    displaced = scored.contended and not record.contended  # times that say nothing, of a cell that is timed
+    displaced = scored.contended and not record.contended
     others = [row for row in record.metrics if row.selection not in cell.metrics]
     selections = dict.fromkeys((*cell.metrics, *(row.selection for row in others)))
     return replace(

@@ -38,7 +38,7 @@ from benchsuite.harness.registry import Registry, load_registry
 from benchsuite.harness.rescoring import rescored, sources_of_codes, with_failed_metrics
 from benchsuite.harness.store import RunStore
 from benchsuite.kit.files import replacing
-from benchsuite.kit.models import sizes_of
+from benchsuite.kit.nets import sizes_of
 from benchsuite.kit.samples import Samples
 from benchsuite.kit.timing import Timings
 from benchsuite.kit.training import Run
@@ -205,8 +205,7 @@ class _Work:
         model: Model,
         known: tuple[MetricRow, ...] = (),
     ) -> Record:
-        # The layout that training gives, also to what was loaded: in another one networks round otherwise.
-        model.to(memory_format=torch.channels_last).eval()
+        model = _to_score(model)
         _allow_tf32(False)  # precision is that of training; scores are computed exactly
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
@@ -221,7 +220,7 @@ class _Work:
             cell=self.cell,
             folder=self.folder,
             timings=self.timings,
-            build=lambda: self._built(method, spec).to(memory_format=torch.channels_last).eval(),
+            build=lambda: _to_score(self._built(method, spec)),
         )
         rows: list[MetricRow] = []
         for number, text in enumerate(self.cell.metrics):
@@ -274,6 +273,11 @@ class _Work:
         """Whether training on the processor got less of it than it asked for, by its own clock."""
         fit = [p for p in self.timings.phases if p.name == "fit" and p.seconds > 1]
         return self.device.type == "cpu" and any(p.cpu_seconds < _BUSY_SHARE * p.seconds for p in fit)
+
+
+def _to_score(model: Model) -> Model:
+    """In the layout that training gives, also where it was loaded: in another one networks round otherwise."""
+    return model.to(memory_format=torch.channels_last).eval()
 
 
 def _allow_tf32(allowed: bool) -> None:

@@ -1,4 +1,4 @@
-"""The model that most methods build, a prior over codes and a decoder from codes to data; and how large models are."""
+"""The model that most methods build: a prior over codes and a decoder from codes to data."""
 
 from __future__ import annotations
 
@@ -6,16 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from benchsuite.contracts import DataSpec, Model
-from benchsuite.kit.nets import parameter_count
-
-
-def sizes_of(model: Model) -> tuple[int, int | None]:
-    """How many learnt numbers ``model`` has, codes apart, and how many its table of codes, None where it has none."""
-    codes: Tensor | None = getattr(model, "codes", None)
-    own = parameter_count(model)
-    if codes is None:
-        return own, None
-    return own - (codes.numel() if isinstance(codes, nn.Parameter) else 0), codes.numel()
 
 
 class LatentModel(Model):

@@ -213,6 +213,15 @@ def parameter_count(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters())
 
 
+def sizes_of(model: nn.Module) -> tuple[int, int | None]:
+    """How many learnt numbers ``model`` has, codes apart, and how many its table of codes, None where it has none."""
+    codes: Tensor | None = getattr(model, "codes", None)
+    own = parameter_count(model)
+    if codes is None:
+        return own, None
+    return own - (codes.numel() if isinstance(codes, nn.Parameter) else 0), codes.numel()
+
+
 def _stride_2_layers(shape: tuple[int, ...], depth: int | None) -> int:
     """``depth``, by default what leads from a grid of 4 to 8 px to images of this shape."""
     smaller = min(shape[1:])

@@ -31,6 +31,9 @@ SOLVERS: Mapping[SolverName, type[Solver]] = MappingProxyType(
         "rmsprop": RMSProp,
     }
 )
+# The artefact of that name, by which metrics have work in common.
+Shared = Callable[[str, Callable[[], Any]], Any]
+
 _SETTINGS = ("steps", "learning_rate", "momentum", "final_rate")
 
 

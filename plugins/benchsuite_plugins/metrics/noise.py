@@ -16,8 +16,7 @@ which reads as a slope of 1 and prints neither it nor the number of images.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -35,6 +34,7 @@ from benchsuite.kit.search import (
     DEFAULT_SEARCH,
     Generated,
     Search,
+    Shared,
     code_errors,
     generated_data,
     generator_of_shared,
@@ -42,8 +42,6 @@ from benchsuite.kit.search import (
 
 _VARIANCES = {"1e-4": 1e-4, "1e-3": 1e-3, "1e-2": 1e-2, "1e-1": 1e-1}
 _LINEAR = 3  # of them, the smallest ones, give the slope
-
-Shared = Callable[[str, Callable[[], Any]], Any]
 
 
 def noise_error(

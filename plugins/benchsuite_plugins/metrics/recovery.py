@@ -15,8 +15,8 @@ and 2; Bojanowski et al., Optimizing the Latent Space of Generative Networks (20
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
@@ -39,6 +39,7 @@ from benchsuite.kit.search import (
     DEFAULT_SEARCH,
     Generated,
     Search,
+    Shared,
     code_errors,
     generated_data,
     generator_of_shared,
@@ -48,7 +49,6 @@ from benchsuite.kit.similarity import psnr
 _THRESHOLDS = {"1e-4": 1e-4, "1e-3": 1e-3, "1e-2": 1e-2, "1e-1": 1e-1}
 
 Several = Annotated[int, Between(2)]
-Shared = Callable[[str, Callable[[], Any]], Any]
 
 
 class _Found(NamedTuple):

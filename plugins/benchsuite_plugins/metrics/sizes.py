@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from benchsuite import Metric, Model, hookimpl
-from benchsuite.kit.models import sizes_of
+from benchsuite.kit.nets import sizes_of
 
 _ROWS = 16
 
