@@ -21,6 +21,7 @@ COMMANDS = {
     "prepare": "Fetch and prepare datasets and networks; nothing else uses the network.",
     "list": "List methods, datasets, metrics and other plugins by name.",
     "report": "Write a run's tables in other formats.",
+    "reproduce": "Run tables, figures and claims of the papers again, with a verdict on each.",
     "plugins": "Show installed plugins and what is wrong with broken ones.",
     "env": "Show this machine, its devices and package versions.",
 }

@@ -218,6 +218,10 @@ def _selections(value: Any) -> tuple[Selection, ...]:
 def recipe_from(data: Mapping[str, Any]) -> Recipe:
     """A Recipe from the values of a TOML file or of command-line flags. Raises RecipeError or SelectionError."""
     known = [f.name for f in fields(Recipe)]
+    if "title" in data and "methods" not in data:
+        raise RecipeError(
+            "this is an item of a paper, with a recipe for each scale; run: benchsuite reproduce FILE.toml"
+        )
     values: dict[str, Any] = {}
     for key, value in ((name.replace("-", "_"), value) for name, value in data.items()):
         if key not in known:

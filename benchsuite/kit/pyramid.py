@@ -40,6 +40,14 @@ def laplacian_pyramid(x: Tensor, levels: int | None = None) -> list[Tensor]:
     return [*bands, x]
 
 
+def fine_energy(x: Tensor) -> Tensor:
+    """How much of each image (N, C, H, W) is at the finest scale: the mean of |L^0| over its pixels, (N,), at least 0.
+
+    0 for an even image; blurring makes it less, noise makes it more. Linear in contrast.
+    """
+    return laplacian_pyramid(x, 2)[0].abs().flatten(1).mean(1)
+
+
 def collapse(bands: list[Tensor]) -> Tensor:
     """The image (N, C, H, W) whose pyramid ``bands`` is."""
     x = bands[-1]
