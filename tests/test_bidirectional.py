@@ -111,6 +111,7 @@ def test_the_sign_of_the_bound_is_the_one_that_equation_29_needs() -> None:
     """log q / p is positive where q has more mass; a logit is log p / q."""
     logits = torch.tensor([math.log(0.25 / 0.75)])  # D = 1/4: codes three times likelier under q
     assert AVB().log_ratio(logits).item() == pytest.approx(math.log(3))
+    assert AVB(ratio="printed").log_ratio(logits).item() == pytest.approx(-math.log(3))
 
 
 def test_the_joint_contrastive_losses_of_the_thesis() -> None:

@@ -813,3 +813,13 @@ def test_no_pixel_of_a_test_patch_is_in_a_training_patch(height: int, width: int
     tested, trained = (Patches(stride=stride)._cut(numbered, split).unique() for split in ("test", "train"))
     assert len(tested) >= 4 * 32 * 32 and len(trained) >= 4 * 32 * 32
     assert not torch.isin(tested, trained).any()
+
+
+def test_smaller_patches_are_means_of_squares_of_pixels(tmp_path: Path) -> None:
+    whole, _ = loaded(Patches(stride=64), tmp_path)
+    half, test = loaded(Patches(stride=64, size=16), tmp_path)
+    assert (len(half), len(test), half.shape) == (len(whole), 104, (3, 16, 16))
+    squares = pixels(whole).astype(float).reshape(-1, 3, 16, 2, 16, 2).mean((3, 5))
+    assert np.abs(pixels(half) - squares).max() <= 0.5
+    with pytest.raises(ParameterError, match="size=20 is not allowed; it divides 32"):
+        Patches(size=20)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from benchsuite import ParameterError
 from benchsuite.kit.features import verified_weights
 from benchsuite.kit.samples import held_out_rows
 from benchsuite_plugins.datasets.digits import Digits
@@ -32,6 +34,15 @@ def test_every_32nd_digit_is_held_out(tmp_path: Path) -> None:
     assert (len(train_rows), len(test_rows)) == (1740, 57)
     assert test_rows.tolist() == list(range(0, 1797, 32))
     assert not set(train_rows.tolist()) & set(test_rows.tolist())
+
+
+def test_fewer_training_digits_are_evenly_spaced_ones_and_the_test_digits_stay(tmp_path: Path) -> None:
+    every, few = (Digits(images=images).load("train", tmp_path) for images in (None, 435))
+    assert torch.equal(few[:], every[::4]) and few.labels is not None and every.labels is not None
+    assert torch.equal(few.labels, every.labels[::4])
+    assert torch.equal(Digits(images=435).load("test", tmp_path)[:], Digits().load("test", tmp_path)[:])
+    with pytest.raises(ParameterError, match="images=1741 is not allowed; there are 1740"):
+        Digits(images=1741)
 
 
 def test_the_shipped_classifier_knows_the_test_digits(tmp_path: Path) -> None:

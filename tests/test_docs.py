@@ -24,6 +24,7 @@ KIT = "adversarial files latents losses moments optimisers prefetch samples simi
 DOCTESTED = ["benchsuite.errors", "benchsuite.parameters", "benchsuite.harness.recipe"] + [
     f"benchsuite.kit.{name}" for name in KIT.split()
 ]
+DOCTESTED += ["benchsuite.results.expressions"]
 HOOKS = [name for name in vars(hookspecs) if name.startswith("benchsuite_")]
 
 

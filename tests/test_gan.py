@@ -613,6 +613,18 @@ def test_an_affine_generator_of_anything_else_is_refused(shape: tuple[int, ...],
         gan(generator="affine").build(DataSpec(shape, kind, 10, latent_dim))
 
 
+def test_the_toy_example_is_a_whole_matrix_against_a_weighted_sum() -> None:
+    """Weber (2021), appendix A: x = B (z, 1), and w x without a bias."""
+    spec = DataSpec((2,), "vector", 10, latent_dim=3)
+    model = REGISTRY.get("methods", "gan")(generator="linear", discriminator="logistic").build(spec)
+    assert [tuple(p.shape) for p in model.decoder.parameters()] == [(2, 3), (2,)]
+    (weight,) = model.discriminator.parameters()
+    x = torch.randn(5, 2)
+    torch.testing.assert_close(model.discriminator(x), x @ weight[0])
+    images = REGISTRY.get("methods", "gan")(generator="linear").build(DataSpec((1, 16, 16), "image", 10, latent_dim=3))
+    assert images.sample(4, torch.Generator().manual_seed(0)).shape == (4, 1, 16, 16)
+
+
 def test_a_start_that_the_generator_would_not_take_is_refused() -> None:
     gan = REGISTRY.get("methods", "gan")
     for settings in ({"start_mean": (3.0, 4.0)}, {"start_scale": (0.5, 0.5)}):

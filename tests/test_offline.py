@@ -193,6 +193,7 @@ IMAGE_METRICS = ",".join(brief(name) for name in built_in("metrics") if REGISTRY
 VECTOR_METRICS = ",".join(brief(name) for name in built_in("metrics") if REGISTRY.get("metrics", name).kind != "image")
 # Whose networks have to be fetched; tests/test_inception_runs.py and test_lpips.py compute them with random weights.
 NEED_WEIGHTS = {"fid", "inception_score", "lpips"}
+POSTERIOR = "avb[epochs=1,likelihood=exponential]"
 BRIEF = ["--samples", "64", "--jobs", "2", "--device", "cpu"]
 
 # What each command is called with, in this order and in one folder. Each has to succeed.
@@ -200,7 +201,8 @@ COMMAND_LINES: dict[str, list[list[str]]] = {
     "run": [
         ["-m", METHODS, "-d", "digits", *BRIEF, "--out", "images"],
         ["-m", METHODS, "-d", "ring", "--metrics", VECTOR_METRICS, *BRIEF, "--out", "vectors"],
-        ["-m", "avb[epochs=1,likelihood=exponential]", "-d", "exponential_posterior", *BRIEF, "--out", "posterior"],
+        ["-m", POSTERIOR, "-d", "exponential_posterior", "--metrics", VECTOR_METRICS, *BRIEF, "--out", "posterior"],
+        ["-m", "pca", "-d", "bivariate_normal", "--metrics", "law_density", *BRIEF, "--out", "law"],
     ],
     "score": [["images", "--metrics", IMAGE_METRICS, "--samples", "130"]],
     "plan": [["-m", METHODS]],

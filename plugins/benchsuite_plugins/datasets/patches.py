@@ -2,6 +2,7 @@
 
 Each photograph is cut into four vertical strips; the last 32 columns of every strip are for testing and the others for
 training, so that no pixel is in both. Training patches overlap, ``stride`` pixels apart; test patches do not.
+``size`` is what they are reduced to, by averaging squares of pixels.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from benchsuite import DataMissingError, Dataset, PositiveInt, Samples, Split, hookimpl
+from benchsuite import DataMissingError, Dataset, ParameterError, PositiveInt, Samples, Split, hookimpl
 
 _PHOTOGRAPHS = ("china", "flower")
 _SIDE = 32
@@ -31,12 +33,18 @@ class Patches(Dataset):
     latent_dim = 32
 
     stride: PositiveInt = 8
+    size: PositiveInt = _SIDE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if _SIDE % self.size:
+            raise ParameterError(f"patches: size={self.size} is not allowed; it divides {_SIDE}: 8, 16 or {_SIDE}, say")
 
     def load(self, split: Split, cache: Path) -> Samples:
         """Cut anew each time, always the same."""
         patches = [self._cut(_photograph(name), split) for name in _PHOTOGRAPHS]
         labels = torch.repeat_interleave(torch.arange(len(patches)), torch.tensor([len(p) for p in patches]))
-        return Samples(torch.cat(patches), labels, label_names=_PHOTOGRAPHS)
+        return Samples(self._reduced(torch.cat(patches)), labels, label_names=_PHOTOGRAPHS)
 
     def _cut(self, photograph: Tensor, split: Split) -> Tensor:
         """The patches of one photograph (3, H, W), (n, 3, 32, 32)."""
@@ -47,6 +55,11 @@ class Patches(Dataset):
             parts, stride = [strip[:, :, -_SIDE:] for strip in strips], _SIDE
         windows = [part.unfold(1, _SIDE, stride).unfold(2, _SIDE, stride) for part in parts]
         return torch.cat([w.permute(1, 2, 0, 3, 4).flatten(0, 1) for w in windows])
+
+    def _reduced(self, patches: Tensor) -> Tensor:
+        if self.size == _SIDE:
+            return patches
+        return F.avg_pool2d(patches.float(), _SIDE // self.size).round().to(torch.uint8)
 
 
 def _photograph(name: str) -> Tensor:

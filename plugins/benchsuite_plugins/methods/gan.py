@@ -4,6 +4,9 @@ Source: Velasquez Vergara, Generative Adversarial Networks (2017), algorithm 1 a
 3.3.2.1. Changed: Adam with learning rates that fall linearly, without which the iterates orbit the equilibrium; samples
 come from a fixed training set.
 
+``generator=linear`` and ``discriminator=logistic`` are the toy example of Weber, Exploiting the Hidden Tasks of GANs
+(2021), appendix A: x = B (z, 1), and w x without a bias.
+
 Presets: ``bivariate_normal`` (section 3.2.1), ``mixture_kl`` and ``mixture_reverse_kl`` (Table 1). The thesis prints a
 standard deviation of 0.952 for KL(p || q); the optimum, which matches the moments of the mixture, is N(2, 1.044^2).
 KL(q || p) has three local minima among the normals: the two modes, N(1.0015, 0.3024^2) and N(2.9985, 0.3024^2), and a
@@ -41,7 +44,8 @@ class FullyConnectedGAN(GAN):
     """Generative adversarial network of multilayer perceptrons.
 
     ``generator=affine`` is mean + scale z, one of each a coordinate, which start at points drawn evenly from the
-    intervals ``start_mean`` and ``start_scale``.
+    intervals ``start_mean`` and ``start_scale``; ``generator=linear`` has a whole matrix and no hidden layer.
+    ``discriminator=logistic`` is linear too, and without a bias.
     """
 
     name = "gan"
@@ -80,9 +84,10 @@ class FullyConnectedGAN(GAN):
     learning_rate: Positive = 1e-3
     discriminator_learning_rate: Positive | None = 5e-3
     beta1: BelowOne = 0.5
-    generator: Literal["mlp", "affine"] = "mlp"
+    generator: Literal["mlp", "affine", "linear"] = "mlp"
     generator_hidden: tuple[PositiveInt, ...] = (20,)
     generator_activation: Activation = "softplus"
+    discriminator: Literal["mlp", "logistic"] = "mlp"
     discriminator_hidden: tuple[PositiveInt, ...] = (40, 40)
     discriminator_activation: Activation = "tanh"
     start_mean: Interval = (0.0, 0.0)
@@ -103,14 +108,19 @@ class FullyConnectedGAN(GAN):
         """Generator and discriminator, untrained. Raises ParameterError for an affine generator of anything but
         vectors with as many coordinates as codes."""
         dim = math.prod(spec.shape)
-        critic = MLP(dim, 1, self.discriminator_hidden, self.discriminator_activation)
+        critic: nn.Module
+        if self.discriminator == "logistic":
+            critic = nn.Linear(dim, 1, bias=False)
+        else:
+            critic = MLP(dim, 1, self.discriminator_hidden, self.discriminator_activation)
         return GANModel(
             spec, self.make_prior(spec), self._generator(spec, dim), nn.Sequential(nn.Flatten(), critic, nn.Flatten(0))
         )
 
     def _generator(self, spec: DataSpec, dim: int) -> nn.Module:
-        if self.generator == "mlp":
-            net = MLP(spec.latent_dim, dim, self.generator_hidden, self.generator_activation)
+        if self.generator != "affine":
+            hidden = self.generator_hidden if self.generator == "mlp" else ()
+            net = MLP(spec.latent_dim, dim, hidden, self.generator_activation)
             return nn.Sequential(net, nn.Tanh(), nn.Unflatten(1, spec.shape)) if spec.kind == "image" else net
         if spec.shape != (spec.latent_dim,):
             raise ParameterError(

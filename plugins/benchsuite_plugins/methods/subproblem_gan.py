@@ -15,9 +15,8 @@ Changed: rates fall linearly by default, as dcgan's do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,34 +24,12 @@ from torch import Tensor, nn
 from benchsuite import DataSpec, Method, NonNegative, ParameterError, Positive, PositiveInt, Run, hookimpl
 from benchsuite.kit.adversarial import LOSSES, LossName
 from benchsuite.kit.gan import ConvGAN, GANModel
-from benchsuite.kit.nets import frozen
-from benchsuite.kit.optimisers import OptimiserName, make_optimiser
-from benchsuite.kit.similarity import ssim, total_variation
+from benchsuite.kit.optimisers import OptimiserName
+from benchsuite.kit.similarity import total_variation
+from benchsuite.kit.subproblems import REGRESSIONS, RegressionLoss, inverse_change
 from benchsuite.kit.training import Schedule
 
-RegressionLoss = Literal["l2", "l1", "ssim"]
 _KEPT = 8
-
-
-def _half_squares(x: Tensor, start: Tensor, change: Tensor) -> Tensor:
-    return 0.5 * (x - start - change).square().sum()
-
-
-def _absolute(x: Tensor, start: Tensor, change: Tensor) -> Tensor:
-    return (x - start - change).abs().sum()
-
-
-def _dissimilarity(x: Tensor, start: Tensor, change: Tensor) -> Tensor:
-    return (1 - ssim(x, start + change, peak=2.0)).sum()
-
-
-# delta_2 of x and the inverse example start + change, summed over batch and pixels: with a mean, eq. 13 would hold only
-# up to their number. x - start is exactly 0 at the first step, so that a small change is not rounded away beside x.
-_REGRESSIONS: Mapping[RegressionLoss, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "l2": _half_squares,
-    "l1": _absolute,
-    "ssim": _dissimilarity,
-}
 
 
 class SubproblemGANModel(GANModel):
@@ -158,7 +135,7 @@ class SubproblemGAN(ConvGAN):
             with run.autocast():
                 output = fake if step == 0 else model.decoder(z)  # a second pass would move the batch norm's averages
             output = output.to(start.dtype)
-            loss = _REGRESSIONS[self.regression_loss](output, start, change)
+            loss = REGRESSIONS[self.regression_loss](output, start, change)
             if self.regression_smoothness:
                 loss = loss + self.regression_smoothness * total_variation(output).sum()
             run.step(optimiser, loss, name="regression")
@@ -166,19 +143,16 @@ class SubproblemGAN(ConvGAN):
     def invert(self, model: GANModel, start: Tensor, run: Run) -> Tensor:
         """What N_1 steps down delta_1 add to ``start`` to make inverse examples of it, (N, *shape)."""
         delta_1 = (LOSSES[self.inversion_loss] if self.inversion_loss else self.objective).generator
-        change = torch.zeros_like(start).requires_grad_()
-        rate = self.inversion_rate * run.decay_factor(self.inversion_final, self.inversion_schedule)
-        optimiser = make_optimiser(self.inversion_optimiser, [change], rate / self.inversion_steps)
-        with frozen(model.discriminator):
-            for _ in range(self.inversion_steps):
-                with run.autocast():
-                    loss = delta_1(model.discriminator(start + change)).mean()
-                if self.inversion_smoothness:
-                    loss = loss + self.inversion_smoothness * total_variation(start + change).mean()
-                optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-        return change.detach()
+        return inverse_change(
+            model.discriminator,
+            start,
+            delta_1,
+            rate=self.inversion_rate * run.decay_factor(self.inversion_final, self.inversion_schedule),
+            steps=self.inversion_steps,
+            optimiser=self.inversion_optimiser,
+            smoothness=self.inversion_smoothness,
+            autocast=run.autocast,
+        )
 
 
 @hookimpl

@@ -19,6 +19,7 @@ from torch import Tensor
 from benchsuite import Metric, NotApplicableError, PositiveInt, Samples, Score, hookimpl
 from benchsuite.kit.coding import CodesBy, decoded, decoder_of
 from benchsuite.kit.latents import finite
+from benchsuite.kit.lines import average, between
 
 _POINTS = 128  # that are decoded at once, or those of one path
 _ROUNDING = 1e-6  # of the lengths of two vectors: if they are nearer than that, float32 cannot tell them apart
@@ -69,12 +70,12 @@ def path_from_average(
     Rows ``path``, the mean over paths of the smallest such distance, and ``crossfade``, the same where the two ends are
     blended instead, which is what a linear decoder does and what comes near the average.
     """
-    mean = _mean(train)
+    mean = average(train).flatten()
     along, blended = [], []
     for x in _paths(model, codes_train, generator, steps, pairs):
         points = _apart(_vectors(x.flatten(0, 1)).view(*x.shape[:2], -1))
         ends = (points[:, [0, -1]] - mean).norm(dim=2).mean(1, keepdim=True)
-        crossfade = torch.lerp(points[:, :1], points[:, -1:], _times(steps).to(points)[:, None])
+        crossfade = between(points[:, 0], points[:, -1], steps)
         along.append((points - mean).norm(dim=2) / ends)
         blended.append((crossfade - mean).norm(dim=2) / ends)
     path, crossfade = _whole(along), _whole(blended)
@@ -93,17 +94,11 @@ def _paths(model: Any, codes: Tensor, generator: torch.Generator, steps: int, pa
         raise NotApplicableError(f"a path joins two codes; there is {count}")
     first = torch.randint(count, (pairs,), generator=generator)
     second = (first + 1 + torch.randint(count - 1, (pairs,), generator=generator)) % count
-    times = _times(steps).to(codes)[:, None]
     at_once = max(1, _POINTS // (steps + 1))
     for start, end in zip(torch.split(first, at_once), torch.split(second, at_once), strict=True):
-        z = torch.lerp(codes[start.to(codes.device), None], codes[end.to(codes.device), None], times)
+        z = between(codes[start.to(codes.device)], codes[end.to(codes.device)], steps)
         x = decoded(model, z.flatten(0, 1))
         yield x.reshape(*z.shape[:2], *x.shape[1:])
-
-
-def _times(steps: int) -> Tensor:
-    """Where on a line its points are, from 0 to 1, (steps + 1,)."""
-    return torch.linspace(0, 1, steps + 1, dtype=torch.float64)
 
 
 def _vectors(rows: Tensor) -> Tensor:
@@ -123,12 +118,6 @@ def _whole(parts: Sequence[Tensor]) -> Tensor:
     if not len(whole):
         raise NotApplicableError("the ends of every path decode to the same")
     return whole
-
-
-def _mean(samples: Samples) -> Tensor:
-    """The mean of ``samples``, flattened, (D,), in float64."""
-    total = sum((_vectors(batch).sum(0) for batch in samples.batches(_POINTS)), torch.zeros((), dtype=torch.float64))
-    return total / len(samples)
 
 
 @hookimpl
