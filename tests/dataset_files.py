@@ -36,7 +36,7 @@ Parts = dict[str, tuple[Any, Any]]  # images and labels of each
 
 CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218
 CELEBA_ATTRIBUTES = tuple(f"Attribute_{number}" for number in range(40))
-_CELEBA_PARTS = {"train": 45, "valid": 10, "test": 15}
+_CELEBA_TRAIN, _LSUN_TRAIN = 45, 45
 _SIZES = {"train": 70, "test": 30, "extra": 20}
 
 
@@ -143,14 +143,17 @@ def trust_cifar10(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_celeba(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, damaged: Mapping[str, bytes | None] | None = None
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    damaged: Mapping[str, bytes | None] | None = None,
+    train: int = _CELEBA_TRAIN,
 ) -> Parts:
     """A zip of JPEGs (``damaged`` ones replaced, None for left out), the attributes in 1 and -1, and the partition."""
     parts: Parts = {}
     names: list[str] = []
     partition, rows = [], []
     with zipfile.ZipFile(folder / "img_align_celeba.zip", "w") as archive:
-        for number, (part, count) in enumerate(_CELEBA_PARTS.items()):
+        for number, (part, count) in enumerate({"train": train, "valid": 10, "test": 15}.items()):
             attributes = np.random.default_rng(number).integers(0, 2, (count, 40))
             parts[part] = ([], attributes)
             for row in attributes:
@@ -192,10 +195,12 @@ def lsun_key(number: int) -> str:
     return sorted(hashlib.sha1(str(n).encode()).hexdigest() for n in range(45))[number]
 
 
-def write_lsun(folder: Path, monkeypatch: pytest.MonkeyPatch, scene: str = "bedroom") -> Parts:
+def write_lsun(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, scene: str = "bedroom", train: int = _LSUN_TRAIN
+) -> Parts:
     """Two zips, each with a folder of a database of WebP images of several sizes."""
     parts: Parts = {}
-    for part, (name, count) in {"train": ("train", 45), "test": ("val", 15)}.items():
+    for part, (name, count) in {"train": ("train", train), "test": ("val", 15)}.items():
         sizes = np.random.default_rng(count).integers(64, 100, (count, 2))
         images = [encoded(noise(*size, 3, seed=n), "WEBP", lossless=True) for n, size in enumerate(sizes)]
         database = folder / "made" / f"{scene}_{name}_lmdb"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from benchsuite.errors import RecipeError, UnknownNameError
+from benchsuite.errors import RecipeError, UnknownNameError, UsageError
 from benchsuite.harness.plan import cells_of
 from benchsuite.harness.registry import Registry, load_registry
 from benchsuite.results.claims import check
@@ -83,6 +85,17 @@ def test_names_papers_and_all_are_chosen_in_natural_order() -> None:
     assert items_folder().is_dir()
 
 
+def test_an_installed_package_brings_its_own_items_and_a_missing_one_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = SimpleNamespace(submodule_search_locations=[str(tmp_path / "benchsuite_plugins")])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: installed)
+    with pytest.raises(UsageError, match="items are not installed"):
+        items_folder()
+    written(tmp_path / "benchsuite_plugins" / "recipes", ITEM)
+    assert item_names() == ["mine/item"]
+
+
 @pytest.mark.parametrize(
     ("name", "near"), [("glo/tabel1", "did you mean 'glo/table1'"), ("glos", "did you mean 'glo'"), ("alle", "'all'")]
 )
@@ -93,7 +106,7 @@ def test_an_item_that_is_not_there_is_answered_with_the_nearest(name: str, near:
 
 def written(folder: Path, text: str) -> str:
     path = folder / "mine" / "item.toml"
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True, parents=True)
     path.write_text(text)
     return str(path)
 

@@ -183,6 +183,7 @@ def quick(name: str) -> str:
 def brief(name: str) -> str:
     """A selection of the metric that looks at few images, and searches for few steps, where it has such knobs."""
     wanted = {"images": 5, "rows": 60, "draws": 30, "pairs": 5, "restarts": 2, "steps": 10}
+    wanted |= {"arithmetic": {"rows": 256}}.get(name, {})  # of which it needs fourteen in each class
     has = parameters_of(REGISTRY.get("metrics", name).compute)
     values = ",".join(f"{key}={value}" for key, value in wanted.items() if key in has)
     return f"{name}[{values}]" if values else name
@@ -208,6 +209,7 @@ COMMAND_LINES: dict[str, list[list[str]]] = {
     "plan": [["-m", METHODS]],
     "list": [[]],
     "report": [["images", "vectors", "--format", ",".join(built_in("reporters")), "--out", "reports"]],
+    "reproduce": [["--list"], ["gan-thesis/figure3", "--scale", "smoke", "--device", "cpu", "--out", "papers"]],
     "plugins": [["list"]],
     "env": [[]],
 }

@@ -72,6 +72,9 @@ def test_the_sheet_has_the_mean_code_fourth_from_the_left() -> None:
     score = principal_vectors(Decoder(pixels), codes, of(codes), vectors=3)
     rows = score.pictures["vectors"].view(3, 8, 1, 2, 2)
     middle = pixels(codes.mean(0, keepdim=True))[0]
+    assert isinstance(score.value, dict)
+    assert score.value["centre"] == pytest.approx(float(middle.mean() / pixels(codes).mean()), rel=1e-5)
+    assert score.value["centre"] == pytest.approx(1, rel=1e-4)  # as of every linear decoder
     for k, row in enumerate(rows):
         torch.testing.assert_close(row[3], middle, atol=1e-6, rtol=0)
         step = float((row[4] - row[3]).norm())

@@ -61,7 +61,7 @@ def command(
 
     from benchsuite.harness import server
 
-    server.start_early()
+    server.start_early()  # before torch is imported here
     from benchsuite import papers
     from benchsuite.cli.progress import watch
 
@@ -69,6 +69,7 @@ def command(
         papers.scale_of(item, scale)  # before any of them is run
     outcomes: list[ItemOutcome] = []
     for item in items:
+        server.start_early()  # the last item's has ended with it
         if not as_json:
             click.echo(f"\n{item.name} at scale {scale}: {item.title}")
         with watch() as observer:
@@ -129,14 +130,14 @@ def _show(outcome: ItemOutcome) -> None:
     import pandas as pd
 
     from benchsuite.cli.tables import print_frame
-    from benchsuite.results.reproduce import interval_text
+    from benchsuite.results.reproduce import effects_text
 
     rows = [
         [
             judged.entry.name,
             judged.on,
             judged.verdict.outcome,
-            "; ".join(interval_text(part) for part in judged.verdict.parts) or judged.verdict.reason or "–",
+            effects_text(judged.verdict.parts) or judged.verdict.reason or "–",
         ]
         for judged in outcome.found.judged
     ]

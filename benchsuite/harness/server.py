@@ -39,8 +39,8 @@ def kill_group(process: int) -> None:
 
 
 def start_early() -> None:
-    """Start a server now for whoever takes one first; whoever calls this calls ``stop_early`` in the end."""
-    if can_fork():
+    """Have a server start now for whoever takes one first; whoever calls this calls ``stop_early`` in the end."""
+    if can_fork() and not _early:
         _early.append(_start())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from benchsuite.harness.store import RunStore
 from benchsuite.kit.files import write_text
 from benchsuite.kit.text import clean, frame_table, readable
 from benchsuite.results.figures import draw
-from benchsuite.results.reproduce import Judged, Reproduction, interval_text, obtained_text
+from benchsuite.results.items import ClaimEntry
+from benchsuite.results.reproduce import Judged, Reproduction, effects_text, obtained_text
 
 _SCALE_NOTES = {
     "smoke": "This scale checks that everything runs. It decides nothing.",
@@ -51,9 +53,12 @@ def write_page(found: Reproduction, store: RunStore, records: Sequence[Record], 
 
 
 def _public(text: str, report: Report) -> str:
-    """``text`` without the place of this machine's cache, which reasons name."""
-    cache = report.provenance.get("environment", {}).get("cache")
-    return text.replace(cache, "CACHE") if cache else text
+    """``text`` without the places of this machine that reasons name: its cache, and its user's folder."""
+    cache = report.provenance.get("environment", {}).get("cache", "")
+    for place, name in ((cache, "CACHE"), (os.environ.get("HOME", ""), "~")):
+        if len(place) > 1:  # a user without a folder of their own has the root
+            text = text.replace(place, name)
+    return text
 
 
 def _heading(found: Reproduction) -> list[str]:
@@ -68,31 +73,27 @@ def _claims(found: Reproduction) -> list[str]:
     if not found.judged:
         return ["## Claims", "It makes no claim that a number could refute."]
     rows = [_claim_row(judged) for judged in found.judged]
-    frame = pd.DataFrame(rows, columns=["claim", "on", "verdict", "statement", "effect, 95% interval", "seeds"])
-    told = dict.fromkeys(judged.entry for judged in found.judged)
-    details = [
-        f"- **{e.name}** ({clean(e.place)}): {clean(e.says)}" + (f" *{clean(e.note)}*" if e.note else "") for e in told
-    ]
-    reasons = [
+    frame = pd.DataFrame(rows, columns=["claim", "on", "verdict", "effect, 95% interval", "seeds"])
+    told = [_told(entry) for entry in found.item.claims]
+    remarks = [
         f"- {judged.entry.name}{f' on {judged.on}' if judged.on else ''}: {clean(judged.verdict.reason)}"
         for judged in found.judged
         if judged.verdict.reason
     ]
-    sections = ["## Claims", frame_table(frame), "\n".join(details)]
-    return [*sections, "Remarks on verdicts:", "\n".join(reasons)] if reasons else sections
+    sections = ["## Claims", frame_table(frame), "\n".join(told)]
+    return [*sections, "Remarks on verdicts:", "\n".join(remarks)] if remarks else sections
 
 
 def _claim_row(judged: Judged) -> list[str]:
     verdict = judged.verdict
-    effects = "; ".join(interval_text(part) for part in verdict.parts) or "–"
-    return [
-        judged.entry.name,
-        judged.on,
-        verdict.outcome,
-        str(judged.entry.claim),
-        effects,
-        str(len(verdict.seeds)),
-    ]
+    effects = effects_text(verdict.parts) or "–"
+    return [judged.entry.name, judged.on, verdict.outcome, effects, str(len(verdict.seeds))]
+
+
+def _told(entry: ClaimEntry) -> str:
+    """A claim in words and as the statement it is judged by, which has no character that could end the code."""
+    note = f" *{clean(entry.note)}*" if entry.note else ""
+    return f"- **{entry.name}** ({clean(entry.place)}): {clean(entry.says)} `{entry.claim}`{note}"
 
 
 def _published(found: Reproduction) -> list[str]:

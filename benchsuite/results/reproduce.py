@@ -123,10 +123,16 @@ def _on(datasets: Sequence[str], scores: Scores) -> str:
     return ", ".join(dict.fromkeys(own if own == name else f"{own} for {name}" for own, name in here))
 
 
-def interval_text(part: Part) -> str:
-    """The effect of a part with its interval and what it is compared with: ``2.31 [1.90, 2.72] against 0``."""
-    interval = "" if part.low is None or part.high is None else f" [{part.low:.4g}, {part.high:.4g}]"
-    return f"{part.effect:.4g}{interval} against {part.bound:.4g}"
+def effects_text(parts: Sequence[Part]) -> str:
+    """The effects of a claim's parts, each with its interval and what it is compared with; empty where there are none.
+
+    ``2.31 [1.90, 2.72] against 0``; what is bounded from both sides stands once: ``1.2 [0.9, 1.5] against 1 and 2``.
+    """
+    bounds: dict[str, list[str]] = {}
+    for part in parts:
+        interval = "" if part.low is None or part.high is None else f" [{part.low:.4g}, {part.high:.4g}]"
+        bounds.setdefault(f"{part.effect:.4g}{interval}", []).append(f"{part.bound:.4g}")
+    return "; ".join(f"{effect} against {' and '.join(given)}" for effect, given in bounds.items())
 
 
 def obtained_text(row: pd.Series[Any]) -> str:

@@ -48,7 +48,7 @@ class _Judged:
 
     def groups(self) -> list[int]:
         """Those with enough members both with and without the attribute."""
-        every = self.group.unique().tolist()
+        every = torch.unique(self.group).tolist()
         return [g for g in every if min(len(self.members(g, has)) for has in (False, True)) >= _MEMBERS]
 
 
@@ -122,7 +122,7 @@ def _judged(
         return _Judged(groups.long(), has.bool(), features, features)
     brightness = torch.cat([_brightness(x) for x in original.batches(_BATCH)])
     has = torch.zeros(len(labels), dtype=torch.bool)
-    for one in labels.unique():
+    for one in torch.unique(labels):
         mine = labels == one
         has[mine] = brightness[mine, 0] > brightness[mine, 0].median()
     return _Judged(labels.long(), has, features, brightness)
@@ -143,7 +143,7 @@ def _some(rows: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _features(x: Tensor, extractor: Callable[[Tensor], Tensor]) -> Tensor:
-    return torch.cat([extractor(part).cpu().double().flatten(1) for part in x.split(_BATCH)])
+    return torch.cat([extractor(part).cpu().double().flatten(1) for part in torch.split(x, _BATCH)])
 
 
 def _brightness(x: Tensor) -> Tensor:

@@ -123,7 +123,8 @@ def _sharpness(x: Tensor) -> Tensor:
 
 def _distances(x: Tensor, mean: Tensor) -> Tensor:
     """Of each of ``x`` (n, *shape) from ``mean``, (n,)."""
-    return (x.cpu().double() - mean).flatten(1).norm(dim=1)
+    distances: Tensor = (x.cpu().double() - mean).flatten(1).norm(dim=1)
+    return distances
 
 
 def _ratio(values: Tensor, over: Tensor) -> float:

@@ -38,8 +38,10 @@ def principal_vectors(
     Rows ``variance``, the share of the codes' variance along the first, in [0, 1]; ``moves.first`` and ``moves.last``,
     the root mean square change of a pixel from two deviations below the mean to two above it along one vector, averaged
     over the first ones and over as many last ones; ``brightness.first`` and ``brightness.last``, the share of the
-    variance of the training images' mean brightness that is linear in the coordinates along them, in [0, 1]. The sheet
-    has a row for each of the first vectors, with the mean code fourth from the left.
+    variance of the training images' mean brightness that is linear in the coordinates along them, in [0, 1]; and
+    ``centre``, the brightness of what the mean code decodes to over the mean brightness of these images, 1 where it is
+    an average of them and 0 where codes leave a hole in their midst that nothing was learnt for. The sheet has a row
+    for each of the first vectors, with the mean code fourth from the left.
     """
     decoder_of(model)  # that it is missing is said before anything is done
     if reconstructed_train.kind != "image":
@@ -67,6 +69,8 @@ def principal_vectors(
         "brightness.first": _explained(coordinates[:, :k], bright),
         "brightness.last": _explained(coordinates[:, -k:], bright),
     }
+    if float(bright.mean()) > 0:
+        rows_of["centre"] = float(_decoded(model, mean[None, None], codes_train).mean() / bright.mean())
     line = mean + _STOPS.double()[None, :, None] * steps[:k, None]
     sheet = _decoded(model, line, codes_train).flatten(0, 1)
     arrays = {"deviations": deviations, "moves": moves}

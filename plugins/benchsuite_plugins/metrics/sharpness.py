@@ -46,7 +46,7 @@ def reconstructions(reconstructed: Reconstructions, *, codes_by: CodesBy = "own"
     _check(reconstructed.original)
     rows = evenly_spaced(len(reconstructed), images)
     original, found = reconstructed.original[rows], reconstructed[rows].to(reconstructed.original.device)
-    lines = zip(original.split(_COLUMNS), found.split(_COLUMNS), strict=True)
+    lines = zip(torch.split(original, _COLUMNS), torch.split(found, _COLUMNS), strict=True)
     sheet = torch.cat([_filled(x) for pair in lines for x in pair])
     return Score(psnr(squared_error(original, found)).mean(), n=len(rows), pictures={"reconstructions": sheet})
 
