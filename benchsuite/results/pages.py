@@ -31,7 +31,10 @@ _TOLERANCE = (
 def write_page(found: Reproduction, store: RunStore, records: Sequence[Record], report: Report, folder: Path) -> Path:
     """Write README.md, claims.csv, published.csv, results.csv and the figures into ``folder``; returns the page."""
     folder.mkdir(parents=True, exist_ok=True)
-    for frame, name in ((found.claims, "claims"), (found.published, "published"), (report.results, "results")):
+    results = report.results.drop(
+        columns=["params", "environment"]
+    )  # the page has the selections, and where it was made
+    for frame, name in ((found.claims, "claims"), (found.published, "published"), (results, "results")):
         if len(frame):
             write_text(folder / f"{name}.csv", _public(frame.to_csv(index=False, lineterminator="\n"), report))
     pictures = []
