@@ -5,18 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
+
 from benchsuite import suite
-from benchsuite.errors import RecipeError
+from benchsuite.errors import RecipeError, UsageError, unknown_name
 from benchsuite.harness.plan import cells_of
 from benchsuite.harness.registry import load_registry
 from benchsuite.kit.files import write_text
 from benchsuite.results.claims import check
-from benchsuite.results.expressions import Claim, Expression
-from benchsuite.results.index import index_of
-from benchsuite.results.items import Item, Scale, read_item
+from benchsuite.results.figures import check_figure
+from benchsuite.results.index import claims_of, index_of
+from benchsuite.results.itemfile import Item, Scale
+from benchsuite.results.items import read_item
 from benchsuite.results.pages import write_page
 from benchsuite.results.reproduce import Reproduction
 from benchsuite.results.reproduce import reproduce as judge_item
+from benchsuite.results.scores import check_names
 from benchsuite.results.tables import make_report
 
 DEFAULT_FOLDER = Path("runs") / "reproduce"
@@ -24,19 +28,12 @@ DEFAULT_FOLDER = Path("runs") / "reproduce"
 
 @dataclass(frozen=True)
 class ItemOutcome:
-    """What came of an item: how its run ended, its claims judged, and the pages that were written."""
+    """What came of an item: how its run ended, its claims judged, what came to no number and why, and its pages."""
 
     run: suite.Outcome
     found: Reproduction
+    failures: pd.DataFrame
     pages: tuple[Path, ...]
-
-
-def scale_of(item: Item, name: str) -> Scale:
-    """One scale of ``item``. Raises RecipeError where it has none of that name."""
-    for scale in item.scales.values():
-        if scale.name == name:
-            return scale
-    raise RecipeError(f"{item.name} has no scale '{name}'; it has {', '.join(item.scales)}")
 
 
 def reproduce(
@@ -54,40 +51,59 @@ def reproduce(
 
     ``item`` is PAPER/ITEM or the path of an item's file. ``out`` holds a run directory PAPER-SCALE, which all items of
     the paper at that scale share, so that what two of them need is trained once; the page goes into its folder
-    ``items``. ``reports`` gets a copy of the page as PAPER/ITEM. An interrupted run is judged by what it has. Raises
-    UsageError for what a person has to put right first.
+    ``items``. ``reports`` gets a copy of the page as PAPER/ITEM, unless the run was interrupted: it is judged by what
+    it has then. Raises UsageError for what a person has to put right first.
 
     >>> outcome = reproduce("glo/table1", "smoke")  # doctest: +SKIP
     """
     read = item if isinstance(item, Item) else read_item(item)
-    chosen = scale_of(read, scale)
-    recipe = chosen.recipe
-    recipe = replace(recipe, jobs=jobs or recipe.jobs, device=device or recipe.device)
-    chosen = replace(chosen, recipe=recipe)
-    _check_names(read)
-    folder = (out or DEFAULT_FOLDER) / f"{read.paper}-{scale}"
-    outcome = suite.run(recipe, out=folder, force=force, observer=observer)
+    chosen = check_item(read, scale, reports)
+    recipe = replace(chosen.recipe, jobs=jobs or chosen.recipe.jobs, device=device or chosen.recipe.device)
+    outcome = suite.run(recipe, out=(out or DEFAULT_FOLDER) / f"{read.paper}-{scale}", force=force, observer=observer)
     report = make_report(outcome.store, outcome.records)
-    found = judge_item(read, chosen, report, [planned.cell for planned in outcome.plan.cells])
-    short = read.name.partition("/")[2]
-    folders = [outcome.store.path / "items" / short]
+    planned = [planned.cell for planned in outcome.plan.cells]
+    found = judge_item(read, replace(chosen, recipe=recipe), report, planned)
+    folders = [outcome.store.path / "items" / read.name.partition("/")[2]]
     if reports is not None and not outcome.interrupted:
-        folders.append(reports / read.paper / short)
+        folders.append(reports / read.name)
     pages = [write_page(found, outcome.store, outcome.records, report, where) for where in folders]
-    return ItemOutcome(outcome, found, tuple(pages))
+    return ItemOutcome(outcome, found, report.failures, tuple(pages))
 
 
-def _check_names(item: Item) -> None:
-    """Find what claims misspell before hours are spent. A scale may leave out what another has. Raises RecipeError."""
+def check_item(item: Item, scale: str, reports: Path | None = None) -> Scale:
+    """The scale of that name, once all is found right that can be before hours are spent.
+
+    What claims, published values and figures name has to be in one of the item's scales, since a scale may leave out
+    what another has. Raises UsageError.
+    """
+    chosen = next((one for one in item.scales.values() if one.name == scale), None)
+    if chosen is None:
+        raise RecipeError(f"{item.name} has no scale '{scale}'; it has {', '.join(item.scales)}")
     registry = load_registry()
-    cells = [asked.cell for scale in item.scales.values() for asked in cells_of(scale.recipe, registry).asked]
-    methods, datasets = {cell.method for cell in cells}, {cell.dataset for cell in cells}
-    datasets |= {name for scale in item.scales.values() for name in scale.stand_ins}
-    metrics = {selection for cell in cells for selection in cell.metrics}
-    names = {name: row for scale in item.scales.values() for name, row in scale.names.items()}
-    named: list[Claim | Expression] = [*(entry.claim for entry in item.claims), *(entry.of for entry in item.published)]
-    for of in named:
+    methods, datasets, metrics = set[str](), set[str](), set[str]()
+    names: dict[str, str] = {}
+    for one in item.scales.values():
+        anywhere = replace(one.recipe, device="cpu", executor="local")  # another scale may be for another machine
+        cells = [asked.cell for asked in cells_of(anywhere, registry).asked]
+        own = {cell.dataset for cell in cells}
+        for stand_in in one.stand_ins.values():
+            if stand_in not in own:
+                raise RecipeError(f"{item.name}, [{one.name}.stand_ins]: {unknown_name('dataset', stand_in, own)}")
+        methods |= {cell.method for cell in cells}
+        check_names(one.names, {selection for cell in cells for selection in cell.metrics})
+        datasets |= own | set(one.stand_ins)
+        metrics |= {selection for cell in cells for selection in cell.metrics}
+        names |= one.names
+    for of in item.expressions:
         check(of, methods, datasets, metrics, names)
+    for dataset in (name for entry in item.claims for name in entry.datasets or ()):
+        if dataset not in datasets:
+            raise RecipeError(f"{item.name}: {unknown_name('dataset', dataset, datasets)}")
+    for figure in item.figures:
+        check_figure(figure, methods=methods, metrics=metrics, names=names, datasets=datasets)
+    if reports is not None and (there := {*claims_of(reports / item.name)["scale"]} - {scale}):
+        raise UsageError(f"{reports / item.name} has the page of scale {', '.join(there)}; choose another --reports")
+    return chosen
 
 
 def write_index(reports: Path) -> Path:

@@ -56,6 +56,7 @@ FLOORS = [
     ["results.figures.traces"],
     ["results.figures.drawing"],
     ["results.figures"],
+    ["results.itemfile"],
     ["results.items"],
     ["results.reproduce"],
     ["results.pages", "results.index"],

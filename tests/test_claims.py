@@ -17,7 +17,7 @@ from scipy import stats
 
 from benchsuite.errors import RecipeError
 from benchsuite.harness.store import RESULT_COLUMNS, TIMING_COLUMNS
-from benchsuite.results.claims import Verdict, check, judge
+from benchsuite.results.claims import Verdict, check, judge, shared_stand_in
 from benchsuite.results.expressions import parse_claim, parse_expression
 from benchsuite.results.scores import Scores
 from benchsuite.results.statistics import decide
@@ -214,6 +214,19 @@ def test_a_claim_on_the_papers_dataset_goes_by_its_stand_in() -> None:
     assert verdict("psnr[glo] > 1", dataset="svhn", **rows).reason == "svhn is not part of this scale"
 
 
+def test_what_one_dataset_stands_in_for_is_not_compared_with_itself() -> None:
+    both = {"mnist": "digits", "celeba": "digits"}
+    rows: dict[str, Any] = {"psnr_g": [5.0, 6, 7], "named": {"stand_ins": both}}
+    why = "mnist and celeba both go by digits at this scale"
+    for text, dataset in (("psnr[g, mnist] > psnr[g, celeba]", ""), ("psnr[g, mnist] >= psnr[g]", "celeba")):
+        found = verdict(text, dataset=dataset, **rows)
+        assert (found.outcome, found.reason, found.parts, found.seeds) == ("not run", why, (), ())
+    assert verdict("psnr[g, mnist] > psnr[g]", **rows).reason == "mnist and digits both go by digits at this scale"
+    assert verdict("psnr[g, mnist] > 1", **rows).outcome == "holds"
+    assert shared_stand_in(parse_expression("psnr[g, mnist] - psnr[g, celeba]"), scores(**rows), "") == why
+    assert shared_stand_in(parse_expression("psnr[g, mnist] - psnr[g, svhn]"), scores(**rows), "") == ""
+
+
 def test_seconds_of_training_are_compared_without_contended_cells() -> None:
     rows = {"psnr_a": [1.0] * 4, "psnr_b": [1.0] * 4}
     found = verdict("seconds[a] < seconds[b] / 2", timings={"a": [1, 1.1, 1.2, 1], "b": [3, 3, 3.3, 3.2]}, **rows)
@@ -240,6 +253,12 @@ def test_what_has_to_be_known_of_a_score_stands_beside_the_verdict() -> None:
     found = verdict("corr(pag, fd) >= -1", fd_glo=known, pag_glo=[0.0, 0, 0], **others)
     assert found.outcome == "holds"
     assert found.reason.endswith("caution for glo: few samples for a covariance")
+
+
+def test_cautions_of_seeds_that_do_not_decide_are_left_out() -> None:
+    glo = [{"value": value, "reason": "copies" if seed == 1 else ""} for seed, value in enumerate([5.0, 6, 7, 8])]
+    found = verdict("psnr[glo] > psnr[vae]", psnr_glo=glo, psnr_vae=[1.0, None, 2, 2])
+    assert (found.outcome, found.reason) == ("holds", "without seed 1: vae on digits: error: it broke")
 
 
 def test_a_chain_fails_only_at_the_level_that_its_parts_share() -> None:

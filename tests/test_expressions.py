@@ -16,6 +16,7 @@ from benchsuite.errors import RecipeError
 from benchsuite.harness.store import RESULT_COLUMNS, TIMING_COLUMNS
 from benchsuite.results.expressions import (
     datasets_named_in,
+    datasets_used_by,
     methods_named_in,
     metrics_named_in,
     parse_claim,
@@ -24,7 +25,7 @@ from benchsuite.results.expressions import (
     series,
 )
 from benchsuite.results.grammar import Selector
-from benchsuite.results.scores import Scores
+from benchsuite.results.scores import Scores, check_names
 
 PIECES = ["psnr[glo]", "fd[dcgan, digits]", "corr(a, b)", "(", ")", "[", "]", ",", "-", "+", "*", "/", "<", "<=", ">"]
 PIECES += ["=", "1", "1e-4", ".5", "log", "min(", "abs(", "moments.mean.0", " ", "\n", "x", "é", "²", "1e999"]
@@ -167,6 +168,8 @@ def test_what_an_expression_needs_is_known_before_a_run() -> None:
     assert datasets_named_in(claim) == ()
     assert datasets_named_in(parse_claim("psnr[glo, mnist] > psnr[vae, celeba]")) == ("mnist", "celeba")
     assert datasets_named_in(parse_claim("psnr[glo, mnist] > psnr[vae]")) == ()
+    assert datasets_used_by(parse_claim("psnr[glo, mnist] > psnr[vae]"), "celeba") == ("mnist", "celeba")
+    assert datasets_used_by(claim, "svhn") == ("mnist", "celeba", "svhn")
 
 
 def test_short_names_stand_for_rows_and_their_tails() -> None:
@@ -176,6 +179,15 @@ def test_short_names_stand_for_rows_and_their_tails() -> None:
     for name in ("seconds", "a.b", "1a", ""):
         with pytest.raises(RecipeError, match="is no short name"):
             scores_of(*rows, names={name: "psnr"})
+        with pytest.raises(RecipeError, match="is no short name"):
+            check_names({name: "psnr"})
+
+
+def test_a_short_name_is_not_that_of_another_metric_beside_it() -> None:
+    with pytest.raises(RecipeError, match="'ssim' is short for 'psnr' and a metric itself"):
+        check_names({"ssim": "psnr"}, ["psnr", "ssim"])
+    check_names({"ssim": "ssim"}, ["psnr", "ssim"])
+    check_names({"ssim": "ssim[window=7]"}, ["psnr", "ssim[window=7]"])  # as where one scale has other parameters
 
 
 def test_a_dataset_goes_by_its_own_label_or_by_that_of_its_stand_in() -> None:
@@ -259,18 +271,13 @@ def test_scores_under_unlike_protocols_are_not_compared() -> None:
     assert value_of("fd[a, patches] - fd[a]", *elsewhere) == 4
 
 
-def test_a_score_that_stands_twice_counts_where_both_are_equal() -> None:
-    assert value_of("fd[a]", result("fd", "a", 0, 1.0), result("fd", "a", 0, 1.0)) == 1
-    assert value_of("fd[a]", result("fd", "a", 0, None, status="error"), result("fd", "a", 0, 1.0)) == 1
-    times = [
-        timing("a", 0, 2.0, run="r0"),
-        timing("a", 0, 1.0, "train.reverse", run="r0"),
-        timing("a", 0, 2.0, run="r1"),
-    ]
-    assert value_of("seconds[a]", result("fd", "a", 0, 1.0), timings=times) == 3
-    assert why_none("fd[a]", result("fd", "a", 0, 1.0), result("fd", "a", 0, 2.0)) == (
-        "a on digits: fd has 2 values, from 1 to 2"
-    )
+def test_cautions_stand_beside_the_seeds_that_they_are_of() -> None:
+    rows = [result("fd", "a", seed, 1.0 + seed, reason=why) for seed, why in enumerate(["few samples", "", "copies"])]
+    rows += [result("fd", "b", seed, value) for seed, value in enumerate([2.0, 2.0, None])]
+    found = series(parse_expression("fd[a] - fd[b] + 0 * fd[a]"), scores_of(*rows), "digits")
+    assert found.cautions == {0: ("a: few samples",)}
+    alone = series(parse_expression("fd[a]"), scores_of(*rows), "digits")
+    assert alone.cautions == {0: ("a: few samples",), 2: ("a: copies",)}
 
 
 @pytest.mark.parametrize(

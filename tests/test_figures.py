@@ -21,7 +21,7 @@ from benchsuite.errors import RecipeError
 from benchsuite.harness import exhibits
 from benchsuite.harness.pictures import write_sheet
 from benchsuite.harness.store import RunStore
-from benchsuite.results.figures import draw, parse_figure
+from benchsuite.results.figures import Figure, check_figure, draw, parse_figure
 from benchsuite.results.figures import drawing as module
 from benchsuite.results.figures.kinds import KINDS
 from benchsuite.results.figures.page import WIDTH, Page, save, wrapped
@@ -67,6 +67,7 @@ class Run:
 
     folder: Path
     records: list[Record] = field(default_factory=list)
+    planned: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def store(self) -> RunStore:
@@ -122,7 +123,9 @@ class Run:
         ]
         self.store.write_run({"cells": cells})
         report = make_report(self.store, self.records)
-        return Scores.of(report.results, names={"short": "sharpness[k=2]"}, stand_ins={"mnist": "digits"})
+        return Scores.of(
+            report.results, names={"short": "sharpness[k=2]"}, stand_ins={"mnist": "digits"}, **self.planned
+        )
 
     def draw(self, kind: str, name: str = "figure", **changes: Any) -> tuple[Path, str]:
         options = {key: value for key, value in (EVERY_KIND[kind] | changes).items() if value is not None}
@@ -148,6 +151,19 @@ def canvases(monkeypatch: pytest.MonkeyPatch) -> list[Canvas]:
 
     def keep(page: Page, path: Path) -> None:
         kept.append(page.canvas)
+        save(page, path)
+
+    monkeypatch.setattr(module, "save", keep)
+    return kept
+
+
+@pytest.fixture
+def footnotes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is said below what was drawn."""
+    kept: list[str] = []
+
+    def keep(page: Page, path: Path) -> None:
+        kept.append(page.footnote)
         save(page, path)
 
     monkeypatch.setattr(module, "save", keep)
@@ -492,7 +508,7 @@ def test_labels_are_no_formulas_and_stay_on_their_line(kind: str, tmp_path: Path
     assert missing == ""
     for text in texts(canvases[0]):
         assert "\x1b" not in text and "\u202e" not in text
-    if kind not in ("bars", "lines"):
+    if kind not in ("bars", "lines", "contours"):
         assert any("gan$\\frac{1}{2}$" in text.replace("\n", "") for text in texts(canvases[0]))
 
 
@@ -542,3 +558,121 @@ def test_parsing_needs_no_matplotlib() -> None:
 
     code = "import sys, benchsuite.results.figures; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+PLAN: dict[str, Any] = {"methods": ["m0", "m1", "m2", "m3"], "datasets": ["digits"], "seeds": [0, 1, 2, 3]}
+
+
+@pytest.mark.parametrize("kind", ["samples", "bars", "lines", "curves", "scatter"])
+def test_what_an_interrupted_run_has_not_got_to_is_told(kind: str, run: Run) -> None:
+    run.planned = PLAN
+    path, missing = run.draw(kind)
+    assert path.exists() and "m3" in missing and "no record; it has not been run, or was cut off" in missing
+    path, missing = run.draw(kind, methods=["m0", "m3"])
+    assert path.exists() and "m3" in missing and "no such method" not in missing
+    path, missing = run.draw(kind, seed=3)
+    assert not path.exists()
+    assert "no record; it has not been run, or was cut off" in missing and "not part of" not in missing
+
+
+def test_the_plans_first_dataset_is_shown_or_missing(run: Run) -> None:
+    run.planned = PLAN | {"datasets": ["patches", "digits"]}
+    path, missing = run.draw("bars", values="psnr")
+    assert not path.exists()
+    assert "m0 on patches: no record; it has not been run, or was cut off" in missing
+    assert run.draw("bars", values="psnr", dataset="digits", methods=["m0"], seed=0)[1] == ""
+
+
+def test_curves_of_one_seed_name_it_though_more_are_planned(run: Run, footnotes: list[str]) -> None:
+    run.planned = PLAN
+    for number in (0, 2):
+        run.fail(number)
+    run.draw("curves", methods=["m0"], y="trained")
+    assert footnotes == ["On digits. One seed, 1."]
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_every_footnote_begins_with_the_dataset(kind: str, run: Run, footnotes: list[str]) -> None:
+    run.draw(kind)
+    run.draw(kind, dataset="mnist")
+    assert len(footnotes) == 2 and all(text.startswith("On digits. ") for text in footnotes)
+
+
+HUGE = torch.tensor([[1.0, -1.0]], dtype=torch.float64) * 1e308 * (-1.0) ** torch.arange(40)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept"),
+    [
+        ("distribution", {"each": torch.tensor([-1e308, 1e308], dtype=torch.float64)}),
+        ("points", {"flat": HUGE}),
+        ("contours", {"density": torch.full((21, 21), 5e-324, dtype=torch.float64)}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_numbers_that_no_axis_holds_leave_a_reason_and_no_picture(kind: str, kept: dict[str, Tensor], run: Run) -> None:
+    path, _ = run.draw(kind)
+    assert path.exists()
+    for record in run.records:
+        run.keep(record, arrays() | kept)
+    path, missing = run.draw(kind)
+    assert not path.exists() and "it cannot be drawn: " in missing
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_scores_that_no_axis_holds_leave_a_reason_and_no_picture(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for seed, value in enumerate([1e-300, 1e308, 1.7e308]):
+        run.add("m0", seed, values={"psnr": value})
+    path, missing = run.draw("bars", values="psnr", logy=True)
+    assert not path.exists() and missing.startswith("it cannot be drawn: ")
+
+
+def test_one_panel_of_one_method_has_no_title(run: Run, canvases: list[Canvas]) -> None:
+    run.draw("contours", methods=["m1"])
+    run.draw("points", methods=["m1"], points="flat")
+    assert [canvas.axes[0].get_title() for canvas in canvases] == ["", ""]
+    run.draw("points", methods=["m1"])
+    assert [one.get_title() for one in canvases[2].axes] == ["m1: flat", "m1: wide"]
+    for number in (0, 3):
+        run.fail(number)
+    run.draw("contours")
+    assert canvases[3].axes[0].get_title() == "m2"  # of three, so that it says whose it is
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "says"),
+    [
+        ("samples", {"methods": ["gol"]}, "no method named 'gol'; did you mean 'glo'?"),
+        ("samples", {"dataset": "mnits"}, "no dataset named 'mnits'; did you mean 'mnist'?"),
+        ("bars", {"values": ["psnr", "shrt"]}, "no metric named 'shrt'; did you mean 'short'?"),
+        ("bars", {"reference": "psnr[gol]"}, "reference: no method named 'gol'; did you mean 'glo'?"),
+        ("lines", {"y": "psrn"}, "no metric named 'psrn'; did you mean 'psnr'?"),
+        ("scatter", {"x": "psrn"}, "no metric named 'psrn'; did you mean 'psnr'?"),
+        ("curves", {"metric": "cuvre"}, "no metric named 'cuvre'; did you mean 'curve'?"),
+        ("curves", {"metric": "seconds"}, "no metric named 'seconds'"),
+    ],
+)
+def test_what_a_figure_misspells_is_found_without_running(kind: str, change: dict[str, Any], says: str) -> None:
+    figure = parse_figure({"name": "f", "draw": kind, "caption": "c"} | EVERY_KIND[kind] | change)
+    with pytest.raises(RecipeError) as caught:
+        _check(figure)
+    assert str(caught.value).startswith("figure 'f': ") and says in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_a_figure_that_names_what_there_is_passes(kind: str) -> None:
+    _check(parse_figure({"name": "f", "draw": kind, "caption": "c"} | EVERY_KIND[kind]))
+    change = {"scatter": {"x": "seconds", "y": "psnr.p5"}, "points": {"metric": "curve.first", "dataset": "mnist"}}
+    options = EVERY_KIND[kind] | change.get(kind, {"methods": ["vae"]})
+    _check(parse_figure({"name": "f", "draw": kind, "caption": "c"} | options))
+
+
+def _check(figure: Figure) -> None:
+    check_figure(
+        figure,
+        methods=["glo", "vae"],
+        metrics=["psnr", "sharpness[k=2]", "curve"],
+        names={"short": "sharpness[k=2]"},
+        datasets=["digits", "mnist"],
+    )

@@ -154,7 +154,10 @@ def test_figure_8(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_equation_31_as_printed_fails() -> None:
-    """With D / (1 - D) for (1 - D) / D, codes flee from the posterior to a point (50 of 310 epochs show it)."""
+    """With D / (1 - D) for (1 - D) / D, codes collapse to a point (50 of 310 epochs show it).
+
+    On seed 0 the point is far from the posterior besides, which on seeds 1 to 4 it is not.
+    """
     avb = REGISTRY.get("methods", "avb")
     dataset = REGISTRY.get("datasets", "exponential_posterior")()
     train = dataset.load("train", Path())
@@ -167,6 +170,7 @@ def test_equation_31_as_printed_fails() -> None:
         compute = REGISTRY.get("metrics", "posterior_ks").compute
         with torch.no_grad():
             scores[ratio] = compute(model.eval(), dataset.truth(), torch.Generator().manual_seed(0))
+    assert scores["printed"]["angle"] > 0.99 > 0.9 > scores["right"]["angle"]
     assert all(scores["printed"][f"x={x}"] > 0.9 for x in (1, 5, 10, 30))
     assert all(scores["right"][f"x={x}"] < 0.5 for x in (1, 5, 10, 30))
 

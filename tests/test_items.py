@@ -12,8 +12,10 @@ import pytest
 from benchsuite.errors import RecipeError, UnknownNameError, UsageError
 from benchsuite.harness.plan import cells_of
 from benchsuite.harness.registry import Registry, load_registry
+from benchsuite.papers import check_item
 from benchsuite.results.claims import check
-from benchsuite.results.items import chosen_items, item_names, items_folder, read_item
+from benchsuite.results.figures import check_figure
+from benchsuite.results.items import chosen_items, item_names, item_order, items_folder, read_item
 
 WANTED = {
     "glo": [*(f"figure{n}" for n in range(1, 7)), "table1", "generated", "distributions", "data-size", "codes"],
@@ -35,6 +37,7 @@ says = "PCA works"
 place = "section 1"
 holds = "psnr[pca] > 10"
 """
+PUBLISHED = "[[published]]\nplace='p'\nof='psnr[pca]'"
 
 
 @pytest.fixture(scope="module")
@@ -61,28 +64,30 @@ def test_claims_are_many_and_the_stated_times_keep_to_the_limits() -> None:
 @pytest.mark.parametrize("name", item_names())
 def test_what_an_item_names_is_there(name: str, registry: Registry) -> None:
     item = read_item(name)
+    check_item(item, "paper")
+    papers_own = {asked.cell.dataset for asked in cells_of(item.scales["paper"].recipe, registry).asked}
+    assert all(set(entry.datasets or ()) <= papers_own for entry in item.claims)
     for scale in item.scales.values():
         cells = cells_of(scale.recipe, registry).asked
-        methods = {asked.cell.method for asked in cells}
-        datasets = {asked.cell.dataset for asked in cells}
-        metrics = {selection for asked in cells for selection in asked.cell.metrics}
-        assert set(scale.stand_ins.values()) <= datasets, f"{scale.name}: a stand-in that is not there"
         problems = {asked.problem for asked in cells} - {""}
         assert all("benchsuite prepare" in problem for problem in problems), problems
         if scale.name == "smoke":
             continue  # it may be a part
-        papers_own = {a.cell.dataset for a in cells_of(item.scales["paper"].recipe, registry).asked}
-        for of in (*(entry.claim for entry in item.claims), *(entry.of for entry in item.published)):
+        methods = {asked.cell.method for asked in cells}
+        datasets = {asked.cell.dataset for asked in cells} | set(scale.stand_ins)
+        metrics = {selection for asked in cells for selection in asked.cell.metrics}
+        for of in item.expressions:
             check(of, methods, datasets | papers_own, metrics, scale.names)
-        assert all(set(entry.datasets or ()) <= papers_own for entry in item.claims)
-        assert all(set(figure.options.get("methods", ())) <= methods for figure in item.figures)
+        for figure in item.figures:
+            check_figure(figure, methods=methods, metrics=metrics, names=scale.names, datasets=datasets)
 
 
 def test_names_papers_and_all_are_chosen_in_natural_order() -> None:
-    assert chosen_items(["all"]) == item_names()
-    assert chosen_items(["glo/table1", "glo"])[0] == "glo/table1"
+    assert [item.name for item in chosen_items(["all"])] == item_names()
+    assert chosen_items(["glo/table1", "glo"])[0].name == "glo/table1"
     assert len(chosen_items(["glo/table1", "glo", "all"])) == len(item_names())
     assert items_folder().is_dir()
+    assert sorted(["a/figure10", "a/figure9", "a/1²"], key=item_order) == ["a/1²", "a/figure9", "a/figure10"]
 
 
 def test_an_installed_package_brings_its_own_items_and_a_missing_one_is_said(
@@ -125,7 +130,7 @@ def test_an_item_of_ones_own_is_read_from_its_path(tmp_path: Path) -> None:
         ('title = "A title"', "", "title = None is not allowed"),
         ("[small]", "[medium]", "no key named 'medium'"),
         ("[small]\n", "", "no key named 'methods'"),
-        ("minutes = 1", "minutes = 0", "minutes = 0 is not allowed"),
+        ("minutes = 1", "minutes = 0", "minutes = 0.* is not allowed"),
         ("minutes = 1", "", "minutes = None is not allowed"),
         ("minutes = 1", "minutes = 1\ndeviations = 'none'", "deviations is a list"),
         (
@@ -137,11 +142,19 @@ def test_an_item_of_ones_own_is_read_from_its_path(tmp_path: Path) -> None:
         ("[small]\n", "small = 3\n[smoke]\n", "small = 3 is not allowed"),
         ("[[claims]]", "[claims]", "each of them begins with"),
         ("minutes = 1", "minutes = 1\nnames = 3", "names = 3 is not allowed"),
-        ("> 10", "= 10", "claim 'one': .*does not parse"),
-        ('holds = "psnr[pca] > 10"', "", "claim 'one': holds = None"),
+        ("> 10", "= 10", "number 1, 'one': .*does not parse"),
+        ('holds = "psnr[pca] > 10"', "", "number 1, 'one': holds = None"),
         ('name = "one"', 'name = "One!"', "'One!' is no name of a claim"),
-        ("says", "say", "no key of .*claims.* named 'say'"),
-        ("[[claims]]", "[[published]]\nplace='p'\nof='psnr[pca]'\nvalue='x'\n[[claims]]", "value = 'x' is not allowed"),
+        ("says", "say", "number 1, 'one': no key named 'say'"),
+        ("[[claims]]", "[[claims]]\ndatasets = []", "datasets = .* is not allowed"),
+        ("[[claims]]", "[[claims]]\ndatasets = ['a', 'a']", "'a' stands twice among its datasets"),
+        ('holds = "psnr[pca]', 'datasets = ["a"]\nholds = "psnr[pca, b]', "says already"),
+        ("minutes = 1", "minutes = inf", "a finite number"),
+        ("minutes = 1", f"minutes = 1{'0' * 400}", "a finite number"),
+        ("minutes = 1", f"minutes = 1{'0' * 5000}", "is no TOML"),
+        ("minutes = 1", "minutes = 1\nnames = {seconds = 'psnr'}", "seconds"),
+        ("[[claims]]", f"{PUBLISHED}\nvalue='x'\n[[claims]]", "number 1, 'p': value = 'x' is not allowed"),
+        ("[[claims]]", f"{PUBLISHED}\nvalue=nan\n[[claims]]", "number 1, 'p': value = nan is not allowed"),
         ("[[claims]]", "[[figures]]\nname='f'\ndraw='pie'\ncaption='c'\n[[claims]]", "pie"),
     ],
 )
@@ -152,7 +165,7 @@ def test_a_mistake_in_an_item_is_named(old: str, new: str, message: str, tmp_pat
 
 
 def test_two_claims_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="two claims are named 'one'"):
+    with pytest.raises(RecipeError, match="'one' stands twice among its claims"):
         read_item(written(tmp_path, ITEM + ITEM[ITEM.index("[[claims]]") :]))
 
 

@@ -133,7 +133,13 @@ def test_each_is_chosen_only_where_it_is_named() -> None:
 def test_what_is_there_to_be_compared_with_has_no_direction(images: suite.Outcome) -> None:
     scores = [row for record in images.records for row in record.metrics if row.status == "ok"]
     directions = {re.sub(r"\[.*\]", "", row.metric): row.direction for row in scores}
-    references = {"pag.ideal", "pag_raw.ideal", "prior_disagreement.ideal", "recovery_consistency.baseline"}
+    references = {
+        "pag.ideal",
+        "pag_raw.ideal",
+        "prior_disagreement.ideal",
+        "prior_disagreement.codes",
+        "recovery_consistency.baseline",
+    }
     assert {directions[name] for name in references} == {"none"}
     assert directions["pag"] == directions["recovery_consistency"] == directions["prior_disagreement.farthest"] == "min"
 
@@ -159,4 +165,4 @@ def test_one_protocol_has_one_score_however_it_is_spelt(folder: Path) -> None:
     spellings = [name, f"{name}[draws=1000]", f"{name}[rows=1024,distance=nearest]"]
     suite.run({"methods": "pca", "subset": 100, "metrics": spellings}, out=folder / "spelt")
     found = values(folder / "spelt")
-    assert len(found) == 9 and len(set(found.values())) == 3
+    assert len(found) == 12 and len(set(found.values())) == 4

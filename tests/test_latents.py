@@ -248,6 +248,14 @@ def test_prior_agreement_is_least_for_codes_with_the_moments_of_the_prior() -> N
     assert prior_agreement(0.9 * ideal) > 1e-3 and prior_agreement(1.1 * ideal) > 1e-3
 
 
+def test_raw_prior_agreement_is_least_for_singular_values_of_one_which_no_codes_of_the_prior_have() -> None:
+    ones = with_singular_values(torch.ones(4, dtype=torch.float64))
+    assert prior_agreement(ones, scaled=False) == pytest.approx(0, abs=1e-10)
+    assert prior_agreement(math.sqrt(50) * ones, scaled=False) > 50  # second moments of the prior itself
+    for other in (0.9, 1.1):
+        assert prior_agreement(other * ones, scaled=False) > 1e-3
+
+
 def test_centring_takes_the_mean_off() -> None:
     codes = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
     assert prior_agreement(codes + 5, centred=True) == pytest.approx(prior_agreement(codes, centred=True), rel=1e-5)

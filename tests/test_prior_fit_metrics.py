@@ -188,6 +188,36 @@ def test_codes_of_the_prior_itself_disagree_as_much_as_is_ideal() -> None:
     assert np.mean(found) == pytest.approx(1, abs=0.25)
 
 
+@pytest.mark.parametrize("distance", ["nearest", "mean"])
+def test_draws_of_the_prior_are_as_far_from_its_codes_as_these_are_from_each_other(distance: Any) -> None:
+    # As above: ten seeds, between which the ratio varies by 12% (mean: 4%), and so its mean by 4%: five times that.
+    model, found = Plain(NormalPrior(4)), []
+    for seed in range(10):
+        rows = values(prior_disagreement(model, normal(1024, 4, 100 + seed), seeded(seed), distance=distance))
+        found.append(rows["farthest"] / rows["codes"])
+    assert np.mean(found) == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize("distance", ["nearest", "mean"])
+def test_a_prior_reaches_beyond_codes_that_are_shorter_than_its_draws_and_not_beyond_longer(distance: Any) -> None:
+    """Which ``ideal`` does not tell: codes of 0.3 times the prior's length are near to every draw by it."""
+    model, codes = Plain(NormalPrior(20)), normal(1024, 20, 0)
+    short, long = (values(prior_disagreement(model, s * codes, seeded(), distance=distance)) for s in (0.3, 2.0))
+    assert short["farthest"] > 2 * short["codes"] and long["farthest"] < long["codes"] / 1.5
+    assert short["farthest"] < short["ideal"] and long["farthest"] > long["ideal"]
+
+
+def test_the_distances_of_codes_from_each_other_are_those_of_all_pairs() -> None:
+    codes = torch.tensor([[0.0, 0.0], [3.0, 4.0], [3.0, 4.0], [0.0, 1.0]])
+    model = Plain(NormalPrior(2))
+    one = values(prior_disagreement(model, codes, seeded(), draws=5))  # 20 of 5 draws: all, and all codes
+    assert one["codes"] == pytest.approx((1 + 0 + 0 + 1) / 4 / 2)
+    mean = values(prior_disagreement(model, codes, seeded(), draws=5, distance="mean"))
+    squares = [25 + 25 + 1, 25 + 18, 25 + 18, 1 + 18 + 18]
+    assert mean["codes"] == pytest.approx(sum(squares) / 3 / 4 / 2)
+    assert values(prior_disagreement(model, codes[:1], seeded(), draws=5))["codes"] == math.inf
+
+
 def test_the_farthest_draws_are_decoded_with_the_farthest_first() -> None:
     score = prior_disagreement(Painter(BOX), GRID, seeded())
     pictures, codes = score.pictures["farthest"], score.arrays["codes"]

@@ -5,13 +5,18 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pandas as pd
 import pytest
 from conftest import CommandLine
 
-from benchsuite import papers
+from benchsuite import papers, suite
+from benchsuite.contracts import Record
 from benchsuite.errors import RecipeError
 from benchsuite.results.items import read_item
+from benchsuite.results.pages import public_text
 
 ITEM = """
 title = "Principal components"
@@ -170,7 +175,7 @@ def test_a_mistake_on_the_command_line_is_a_usage_error(
 def test_a_scale_that_an_item_lacks_is_named(item: Path, tmp_path: Path) -> None:
     item.write_text(ITEM[: ITEM.index("[paper]")] + ITEM[ITEM.index("[names]") :])
     with pytest.raises(RecipeError, match="has no scale 'paper'; it has smoke, small"):
-        papers.scale_of(read_item(str(item)), "paper")
+        papers.check_item(read_item(str(item)), "paper")
 
 
 def test_the_list_names_every_item_with_its_minutes(command_line: CommandLine) -> None:
@@ -199,6 +204,110 @@ def test_a_claim_that_misspells_is_refused_before_anything_is_run(
     with pytest.raises(RecipeError, match=near):
         papers.reproduce(str(item), "small", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "near"),
+    [
+        ('mnist = "digits"', 'mnist = "digtis"', "did you mean 'digits'"),
+        ('place = "section 2"', 'place = "section 2"\ndatasets = ["mnits"]', "did you mean 'mnist'"),
+        ('values = ["psnr"]', 'values = ["pnsr"]', "pnsr"),
+        ('caption = "pSNR', 'methods = ["tow"]\ncaption = "pSNR', "did you mean 'two'"),
+    ],
+)
+def test_what_an_item_misspells_elsewhere_is_refused_too(
+    old: str, new: str, near: str, item: Path, tmp_path: Path
+) -> None:
+    assert old in ITEM
+    item.write_text(ITEM.replace(old, new))
+    with pytest.raises(RecipeError, match=near):
+        papers.reproduce(str(item), "small", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mistake_in_the_last_of_several_items_is_found_before_the_first_is_run(
+    command_line: CommandLine, item: Path, tmp_path: Path
+) -> None:
+    wrong = item.with_name("planes.toml")
+    wrong.write_text(ITEM.replace("psnr[sixteen] >", "psnr[sixten] >"))
+    done = command_line("reproduce", str(item), str(wrong), "--scale", "smoke", "--out", str(tmp_path / "out"), check=2)
+    assert "did you mean 'sixteen'" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_scale_for_another_machine_does_not_stand_in_the_way(item: Path, tmp_path: Path) -> None:
+    item.write_text(ITEM.replace("[paper]", '[paper]\ndevice = "cuda:7"'))
+    papers.check_item(read_item(str(item)), "smoke")
+
+
+def test_a_page_has_nothing_left_of_an_earlier_one(item: Path, tmp_path: Path) -> None:
+    reports = tmp_path / "reports"
+    papers.reproduce(str(item), "smoke", out=tmp_path / "out", reports=reports)
+    page = reports / "pearson" / "lines"
+    assert {path.name for path in page.iterdir()} >= {"bars.png", "claims.csv", "published.csv"}
+    item.write_text(ITEM[: ITEM.index("[[published]]")])
+    papers.reproduce(str(item), "smoke", out=tmp_path / "out", reports=reports)
+    assert {path.name for path in page.iterdir()} == {"README.md", "results.csv"}
+    papers.write_index(reports)
+    assert "It makes no claim." in (reports / "README.md").read_text()
+
+
+def test_a_page_of_another_scale_is_not_replaced(command_line: CommandLine, item: Path, tmp_path: Path) -> None:
+    arguments = ["reproduce", str(item), "--out", str(tmp_path / "out"), "--reports", str(tmp_path / "reports")]
+    command_line(*arguments, "--scale", "smoke", check=0)
+    assert "has the page of scale smoke" in command_line(*arguments, "--scale", "small", check=2).stderr
+
+
+def test_a_metric_that_fails_is_told_and_is_exit_code_1(
+    command_line: CommandLine, acme: Path, item: Path, tmp_path: Path
+) -> None:
+    item.write_text(ITEM.replace('"psnr", "psnr_quantiles"', '"psnr", "psnr_quantiles", "raising"'))
+    arguments = ["reproduce", str(item), "--scale", "smoke", "--out", str(tmp_path / "out")]
+    assert "the metric's own mistake" in command_line(*arguments, plugins=(acme,), check=1).stdout
+
+
+def test_an_interrupted_item_is_judged_by_what_it_has_and_leaves_reports_alone(
+    command_line: CommandLine, item: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = suite._Drive._finish
+
+    def stop(drive: Any, record: Record) -> None:
+        finish(drive, record)
+        raise KeyboardInterrupt
+
+    arguments = ["reproduce", str(item), "--scale", "small", "--out", str(tmp_path / "out"), "-j", "1"]
+    with monkeypatch.context() as patch:
+        patch.setattr(suite._Drive, "_finish", stop)
+        done = command_line(*arguments, "--reports", str(tmp_path / "reports"), check=130)
+    assert "the same command goes on from here" in done.stderr
+    assert not (tmp_path / "reports").exists()
+    assert "no record" in (tmp_path / "out" / "pearson-small" / "items" / "lines" / "README.md").read_text()
+    assert "5 to run, 1 done already" in command_line(*arguments, check=0).stderr
+
+
+def test_the_printed_command_has_the_device_that_was_asked_for(item: Path, tmp_path: Path) -> None:
+    outcome = papers.reproduce(str(item), "smoke", out=tmp_path / "out", device="cpu")
+    assert f"benchsuite reproduce {item} --scale smoke --device cpu" in outcome.pages[0].read_text()
+
+
+def test_what_was_obtained_is_left_out_where_a_seed_has_no_finite_value(item: Path, tmp_path: Path) -> None:
+    divided = 'of = "psnr[sixteen, mnist] / (psnr[two, mnist] - psnr[two, mnist])"'
+    item.write_text(ITEM.replace('of = "psnr[sixteen, mnist]"', divided))
+    outcome = papers.reproduce(str(item), "small", out=tmp_path / "out")
+    row = outcome.found.published.iloc[0]
+    assert pd.isna(row["obtained"]) and row["reason"]
+    assert "Remarks on what was obtained" in outcome.pages[0].read_text()
+
+
+def test_no_place_of_the_machine_reaches_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    def public(text: str, cache: str, home: str) -> str:
+        monkeypatch.setenv("HOME", home)
+        report: Any = SimpleNamespace(provenance={"environment": {"cache": cache}})
+        return public_text(text, report)
+
+    assert public("not in /var/x/data/a", "/var/x", "/root") == "not in CACHE/data/a"
+    assert public("in /root/.cache, not /rootless", "data", "/root") == "in ~/.cache, not /rootless"
+    assert public("a dataset / column", "data", "/") == "a dataset / column"
 
 
 def test_run_sends_an_item_to_reproduce(command_line: CommandLine, item: Path) -> None:

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchsuite.cli.options import json_flag
+from benchsuite.kit.text import clean
 
 if TYPE_CHECKING:
     from benchsuite.papers import ItemOutcome
-    from benchsuite.results.items import Item
+    from benchsuite.results.itemfile import Item, ScaleName
 
-_SCALES = ("smoke", "small", "paper")
+SCALES: tuple[ScaleName, ...] = ("smoke", "small", "paper")
 
 
 @click.command("reproduce")
 @click.argument("names", nargs=-1, metavar="[PAPER/ITEM | PAPER | all | FILE.toml]...")
 @click.option("--list", "listed", is_flag=True, help="List the items, their claims and how long they take.")
-@click.option("--scale", type=click.Choice(_SCALES), default="small", show_default=True, help="How large to run.")
+@click.option("--scale", type=click.Choice(SCALES), default="small", show_default=True, help="How large to run.")
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Where the runs go.  [default: runs/reproduce]")
 @click.option("--reports", type=click.Path(path_type=Path), help="Write the items' pages, and an index, here too.")
 @click.option("--device", metavar="DEVICE", help="auto, cpu, mps, cuda or cuda:N.  [default: the item's]")
@@ -50,14 +51,14 @@ def command(
     benchsuite reproduce all --scale smoke
     """
     from benchsuite.errors import UsageError
-    from benchsuite.results.items import chosen_items, item_names, read_item
+    from benchsuite.results.items import chosen_items
 
-    if listed or not names:
-        if not listed:
-            raise UsageError("name an item, a paper or all; 'benchsuite reproduce --list' shows them")
-        _list([read_item(name) for name in (chosen_items(names) if names else item_names())], as_json)
+    if listed:
+        _list(chosen_items(names or ["all"]), as_json)
         return 0
-    items = [read_item(name) for name in chosen_items(names)]
+    if not names:
+        raise UsageError("name an item, a paper or all; 'benchsuite reproduce --list' shows them")
+    items = chosen_items(names)
 
     from benchsuite.harness import server
 
@@ -66,30 +67,31 @@ def command(
     from benchsuite.cli.progress import watch
 
     for item in items:
-        papers.scale_of(item, scale)  # before any of them is run
+        papers.check_item(item, scale, reports)  # all of them before any is run
     outcomes: list[ItemOutcome] = []
-    for item in items:
-        server.start_early()  # the last item's has ended with it
-        if not as_json:
-            click.echo(f"\n{item.name} at scale {scale}: {item.title}")
-        with watch() as observer:
-            outcome = papers.reproduce(
-                item, scale, out=out, reports=reports, jobs=jobs, device=device, force=force, observer=observer
-            )
-        outcomes.append(outcome)
-        if not as_json:
-            _show(outcome)
-        if outcome.run.interrupted:
-            break
-    if reports is not None:
-        papers.write_index(reports)
+    try:
+        for item in items:
+            server.start_early()  # the last item's has ended with it
+            if not as_json:
+                click.echo(f"\n{item.name} at scale {scale}: {clean(item.title, markdown=False)}")
+            with watch() as observer:
+                outcome = papers.reproduce(
+                    item, scale, out=out, reports=reports, jobs=jobs, device=device, force=force, observer=observer
+                )
+            outcomes.append(outcome)
+            if not as_json:
+                _show(outcome)
+            if outcome.run.interrupted:
+                click.echo("interrupted; the same command goes on from here", err=True)
+                break
+    finally:
+        if reports is not None and reports.is_dir():
+            papers.write_index(reports)
     if as_json:
         click.echo(json.dumps([_as_json(outcome) for outcome in outcomes], indent=1, allow_nan=False))
     elif len(outcomes) > 1:
         click.echo(f"\n{len(outcomes)} items at scale {scale}: {_counted(outcomes)}")
-    if outcomes[-1].run.interrupted:
-        click.echo("interrupted; the same command goes on from here", err=True)
-    return max((outcome.run.exit_code for outcome in outcomes), default=0)
+    return max(outcome.run.exit_code for outcome in outcomes)
 
 
 def _list(items: list[Item], as_json: bool) -> None:
@@ -115,15 +117,15 @@ def _list(items: list[Item], as_json: bool) -> None:
         "title": [item.title for item in items],
         "claims": [str(len(item.claims)) for item in items],
     }
-    for name in _SCALES:
-        minutes = [next((s.minutes for s in item.scales.values() if s.name == name), None) for item in items]
-        columns[name] = ["–" if number is None else f"{number:g}" for number in minutes]
+    for name in SCALES:
+        scales = [item.scales.get(name) for item in items]
+        columns[name] = ["–" if scale is None else f"{scale.minutes:g}" for scale in scales]
     print_frame(pd.DataFrame(columns))
     total = sum(len(item.claims) for item in items)
     click.echo(
-        f"\n{len(items)} items, {total} claims. Minutes each alone, smoke and small on two cores, paper on a GPU;"
+        f"\n{len(items)} items, {total} claims. Minutes each alone: smoke and small on two cores, paper on a GPU."
     )
-    click.echo("items of one paper share what they train, so that all together take less.")
+    click.echo("Items of one paper share what they train, so that all together take less.")
 
 
 def _show(outcome: ItemOutcome) -> None:
@@ -144,11 +146,9 @@ def _show(outcome: ItemOutcome) -> None:
     click.echo()
     if rows:
         print_frame(pd.DataFrame(rows, columns=["claim", "on", "verdict", "effect [95% interval]"]))
-    failed = [r for r in outcome.run.records if r.status not in ("ok", "skipped")]
-    for record in failed:
-        click.echo(
-            f"{record.status}: {record.cell.method} on {record.cell.dataset}, seed {record.cell.seed}: {record.reason}"
-        )
+    if not outcome.failures.empty:
+        click.echo("\nWithout a number\n")
+        print_frame(outcome.failures)
     click.echo(f"\nPage: {outcome.pages[-1]}")
 
 

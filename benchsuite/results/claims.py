@@ -14,6 +14,7 @@ from benchsuite.results.expressions import (
     Claim,
     Expression,
     Series,
+    datasets_used_by,
     is_number,
     methods_named_in,
     metrics_named_in,
@@ -70,11 +71,13 @@ def judge(claim: Claim, scores: Scores, dataset: str, level: float = 0.95) -> Ve
     Sides are paired by seed, over the seeds that have them all. The claim holds where the interval of every comparison
     satisfies it wholly, and fails where one violates it wholly, see ``statistics.decide``. With fewer than three seeds,
     or where the scores of a seed are there but are infinite or do not combine to a number, it is inconclusive. Values
-    closer than 1e-9 of their size are equal, which satisfies <= and >= and violates < and >. Raises ValueError for a
-    level outside (0, 1).
+    closer than 1e-9 of their size are equal, which satisfies <= and >= and violates < and >. It is not run where one
+    dataset stands in for two that it tells apart. Raises ValueError for a level outside (0, 1).
     """
     if not 0 < level < 1:
         raise ValueError(f"level = {level} is not allowed; it lies between 0 and 1, as 0.95")
+    if same := shared_stand_in(claim, scores, dataset):
+        return Verdict("not run", same, (), ())
     found = [series(side, scores, dataset) for side in claim.sides]
     missing = _joined({s: why for s, why in of.missing.items() if s not in of.undefined} for of in found)
     undefined = _joined({s: of.missing[s] for s in of.undefined if s not in missing} for of in found)
@@ -90,11 +93,22 @@ def judge(claim: Claim, scores: Scores, dataset: str, level: float = 0.95) -> Ve
         why = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}; an interval needs {MIN_SEEDS}"
     else:
         outcome, why = _decided(compared, level)
-    cautions = dict.fromkeys(text for of in found for text in of.cautions)
+    cautions = dict.fromkeys(text for seed in seeds for of in found for text in of.cautions.get(seed, ()))
     point = len(seeds) >= MIN_SEEDS and any(np.ptp(one.oriented) == 0 for one in compared)
     notes = [why, "no spread over seeds, so that the interval is a point" if point else ""]
     notes += [missing_text(missing, everything=False), *(f"caution for {text}" for text in cautions)]
     return Verdict(outcome, "; ".join(note for note in notes if note), tuple(one.part for one in compared), seeds)
+
+
+def shared_stand_in(of: Claim | Expression, scores: Scores, dataset: str) -> str:
+    """Why ``of`` says nothing here, where one dataset goes for two that it tells apart; else nothing."""
+    labels: dict[str, list[str]] = {}
+    for name in datasets_used_by(of, dataset):
+        labels.setdefault(scores.stand_in(name), []).append(name)
+    for own, names in labels.items():
+        if len(names) > 1:
+            return f"{' and '.join(names)} {'both' if len(names) == 2 else 'all'} go by {own} at this scale"
+    return ""
 
 
 def _joined(reasons: Iterable[Mapping[int, str]]) -> dict[int, str]:
@@ -171,11 +185,11 @@ def check(
     """
     names = names or {}
     for row in names.values():
-        if not any(row == metric or row.startswith(f"{metric}.") for metric in metrics):
+        if not is_row_of(row, metrics):
             raise RecipeError(str(unknown_name("metric", row, metrics)))
     known_metrics = {*metrics, *names, SECONDS}
     for metric in metrics_named_in(of):
-        if metric not in known_metrics and metric.partition(".")[0] not in known_metrics:
+        if not is_row_of(metric, known_metrics):
             raise RecipeError(f"{unknown_name('metric', metric, known_metrics)} (in '{of}')")
     for what, named, known in (
         ("method", methods_named_in(of), methods),
@@ -184,3 +198,8 @@ def check(
         for name in named:
             if name not in known:
                 raise RecipeError(f"{unknown_name(what, name, known)} (in '{of}')")
+
+
+def is_row_of(row: str, metrics: Collection[str]) -> bool:
+    """Whether ``row`` is one of ``metrics``, or may be a row of one, as ``psnr.p5`` of ``psnr``."""
+    return any(row == metric or row.startswith(f"{metric}.") for metric in metrics)

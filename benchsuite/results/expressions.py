@@ -133,6 +133,17 @@ def datasets_named_in(of: Expression | Claim) -> tuple[str, ...]:
     return () if None in named else tuple(dict.fromkeys(name for name in named if name is not None))
 
 
+def datasets_used_by(of: Expression | Claim, dataset: str) -> tuple[str, ...]:
+    """The datasets that it goes by where parts that leave theirs open go by ``dataset``."""
+    names: list[str] = []
+    for node in nodes(of):
+        if isinstance(node, Selector):
+            names.append(dataset if node.dataset is None else node.dataset)
+        elif isinstance(node, Correlation):
+            names.append(dataset)
+    return tuple(dict.fromkeys(names))
+
+
 def is_number(expression: Expression) -> bool:
     """Whether no score goes into it."""
     return not any(isinstance(node, Selector | Correlation) for node in nodes(expression))
@@ -143,15 +154,15 @@ class Series:
     """An expression's value for each seed, and why there is none for the others.
 
     ``undefined`` are those of ``missing`` whose scores are all there but do not combine to a finite number. ``scales``
-    are the sizes of what was added up to each value, beside which its rounding error is small. ``cautions`` say what
-    has to be known of the scores.
+    are the sizes of what was added up to each value, beside which its rounding error is small. ``cautions`` say of
+    seeds that have a value what has to be known of the scores it is made of.
     """
 
     values: Mapping[int, float]
     missing: Mapping[int, str]
     undefined: frozenset[int]
     scales: Mapping[int, float]
-    cautions: tuple[str, ...]
+    cautions: Mapping[int, tuple[str, ...]]
 
     @property
     def why_missing(self) -> str:
@@ -185,19 +196,21 @@ def series(expression: Expression, scores: Scores, dataset: str) -> Series:
     values: dict[int, float] = {}
     missing: dict[int, str] = {}
     scales: dict[int, float] = {}
-    undefined, cautions = set(), dict[str, None]()
+    cautions: dict[int, tuple[str, ...]] = {}
+    undefined = set()
     for seed in scores.seeds:
         place = _Place(scores, dataset, seed)
         try:
             found = _evaluate(expression.root, place)
             values[seed], scales[seed] = found.number, found.scale
-            cautions |= dict.fromkeys(place.cautions(expression))
+            if said := tuple(dict.fromkeys(place.cautions(expression))):
+                cautions[seed] = said
         except _MissingError as error:
             missing[seed] = str(error)
         except UndefinedError as error:
             missing[seed] = str(error)
             undefined.add(seed)
-    return Series(values, missing, frozenset(undefined), scales, tuple(cautions))
+    return Series(values, missing, frozenset(undefined), scales, cautions)
 
 
 class _MissingError(Exception):

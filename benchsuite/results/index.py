@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchsuite.kit.text import frame_table
 from benchsuite.results.items import item_order
-from benchsuite.results.reproduce import OUTCOMES
+from benchsuite.results.reproduce import CLAIM_COLUMNS, OUTCOMES
 
 _HEADING = """# Reports
 
@@ -20,31 +20,41 @@ other."""
 
 def index_of(reports: Path) -> str:
     """README.md for ``reports``, a folder of pages PAPER/ITEM."""
-    frames = [pd.read_csv(path, keep_default_na=False) for path in _claim_files(reports)]
-    if not frames:
+    pages = {f"{path.parent.parent.name}/{path.parent.name}": path.parent for path in reports.glob("*/*/README.md")}
+    if not pages:
         return f"{_HEADING}\n\nThere are no pages yet.\n"
-    claims = pd.concat(frames).drop_duplicates(["item", "scale", "claim", "dataset"])
-    return "\n\n".join([_HEADING, _counts(claims), *_papers(claims)]) + "\n"
+    claims = {name: claims_of(pages[name]) for name in sorted(pages, key=item_order)}
+    return "\n\n".join([_HEADING, _counts(claims), *_items(claims)]) + "\n"
 
 
-def _claim_files(reports: Path) -> list[Path]:
-    found = reports.glob("*/*/claims.csv")
-    return sorted(found, key=lambda path: item_order(f"{path.parent.parent.name}/{path.parent.name}"))
+def claims_of(page: Path) -> pd.DataFrame:
+    """A row for each claim and dataset of a page; none where it has no table of claims that can be read."""
+    try:
+        frame = pd.read_csv(page / "claims.csv", keep_default_na=False)
+    except (FileNotFoundError, pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError):
+        return pd.DataFrame(columns=CLAIM_COLUMNS)
+    if list(frame.columns) != CLAIM_COLUMNS:
+        return pd.DataFrame(columns=CLAIM_COLUMNS)
+    return frame.drop_duplicates(["scale", "claim", "dataset"])
 
 
-def _counts(claims: pd.DataFrame) -> str:
+def _counts(claims: dict[str, pd.DataFrame]) -> str:
     """How many claims of each paper came to which verdict."""
-    papers = claims["item"].str.partition("/")[0]
-    rows = [
-        [paper, *(str(int((group["verdict"] == outcome).sum())) for outcome in OUTCOMES)]
-        for paper, group in claims.groupby(papers, sort=False)
-    ]
-    total = ["all", *(str(int((claims["verdict"] == outcome).sum())) for outcome in OUTCOMES)]
-    return frame_table(pd.DataFrame([*rows, total], columns=["paper", *OUTCOMES]))
+    papers = dict.fromkeys(name.partition("/")[0] for name in claims)
+    rows = [[paper, *_tally([of for name, of in claims.items() if name.startswith(f"{paper}/")])] for paper in papers]
+    return frame_table(pd.DataFrame([*rows, ["all", *_tally(list(claims.values()))]], columns=["paper", *OUTCOMES]))
 
 
-def _papers(claims: pd.DataFrame) -> Iterator[str]:
-    for item, group in claims.groupby("item", sort=False):
-        rows = group[["claim", "dataset", "verdict", "says", "place"]]
-        yield f"## [{item}]({item}/README.md), scale {group['scale'].iloc[0]}"
-        yield frame_table(rows.rename(columns={"dataset": "on", "says": "the paper says"}))
+def _tally(frames: list[pd.DataFrame]) -> list[str]:
+    return [str(sum(int((frame["verdict"] == outcome).sum()) for frame in frames)) for outcome in OUTCOMES]
+
+
+def _items(claims: dict[str, pd.DataFrame]) -> Iterator[str]:
+    for name, frame in claims.items():
+        link = f"## [{name}]({name}/README.md)"
+        if frame.empty:
+            yield from (link, "It makes no claim.")
+        else:
+            rows = frame[["claim", "dataset", "verdict", "says", "place"]]
+            yield f"{link}, scale {frame['scale'].iloc[0]}"
+            yield frame_table(rows.rename(columns={"dataset": "on", "says": "the paper says"}))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from benchsuite.harness.store import RunStore
 from benchsuite.kit.files import write_text
 from benchsuite.kit.text import clean, frame_table, readable
 from benchsuite.results.figures import draw
-from benchsuite.results.items import ClaimEntry
+from benchsuite.results.itemfile import ClaimEntry
 from benchsuite.results.reproduce import Judged, Reproduction, effects_text, obtained_text
 
 _SCALE_NOTES = {
@@ -29,47 +31,59 @@ _TOLERANCE = (
 
 
 def write_page(found: Reproduction, store: RunStore, records: Sequence[Record], report: Report, folder: Path) -> Path:
-    """Write README.md, claims.csv, published.csv, results.csv and the figures into ``folder``; returns the page."""
+    """Write README.md, claims.csv, published.csv, results.csv and the figures into ``folder``; returns the page.
+
+    What an earlier page left there and this one has not is removed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    results = report.results.drop(
-        columns=["params", "environment"]
-    )  # the page has the selections, and where it was made
+    results = report.results.drop(columns=["params", "environment"])  # the page says both
     for frame, name in ((found.claims, "claims"), (found.published, "published"), (results, "results")):
-        if len(frame):
-            write_text(folder / f"{name}.csv", _public(frame.to_csv(index=False, lineterminator="\n"), report))
+        path = folder / f"{name}.csv"
+        if frame.empty:
+            path.unlink(missing_ok=True)
+        else:
+            public = frame.assign(reason=[public_text(str(text), report) for text in frame["reason"]])
+            write_text(path, public.to_csv(index=False, lineterminator="\n"))
+    for path in folder.glob("*.png"):
+        path.unlink()
     pictures = []
     for figure in found.item.figures:
         path = folder / f"{figure.name}.png"
         missing = draw(figure, store, records, found.scores, path)
         pictures += _figure(figure.caption, path, missing)
+    sections = [*_heading(found), *_claims(found), *_published(found), *pictures, *_scores(found, report)]
     page = folder / "README.md"
-    sections = [
-        *_heading(found),
-        *_claims(found),
-        *_published(found),
-        *pictures,
-        *_scores(report),
-        *_making(found, report),
-    ]
-    write_text(page, _public("\n\n".join(sections), report) + "\n")
+    write_text(page, public_text("\n\n".join([*sections, *_making(found, report)]), report) + "\n")
     return page
 
 
-def _public(text: str, report: Report) -> str:
+def public_text(text: str, report: Report) -> str:
     """``text`` without the places of this machine that reasons name: its cache, and its user's folder."""
-    cache = report.provenance.get("environment", {}).get("cache", "")
+    cache = str(report.provenance.get("environment", {}).get("cache", ""))
     for place, name in ((cache, "CACHE"), (os.environ.get("HOME", ""), "~")):
-        if len(place) > 1:  # a user without a folder of their own has the root
-            text = text.replace(place, name)
+        if Path(place).is_absolute() and len(place) > 1:  # a user without a folder of their own has the root
+            text = re.sub(rf"{re.escape(place)}(?![\w.-])", name, text)
     return text
 
 
 def _heading(found: Reproduction) -> list[str]:
     item, scale = found.item, found.scale
-    command = f"```bash\nbenchsuite reproduce {item.asked_by} --scale {scale.name}\n```"
-    note = _SCALE_NOTES[scale.name]
-    lines = [f"# {item.name}: {item.title}", f"*{item.source}*", item.about, command]
-    return [*lines, f"**Scale: {scale.name}.** {note}".strip()]
+    given = ["benchsuite", "reproduce", item.asked_by, "--scale", scale.name]
+    if scale.recipe.device != item.scales[scale.name].recipe.device:
+        given += ["--device", scale.recipe.device]
+    stand_ins = ", ".join(f"{own} for {name}" for name, own in scale.stand_ins.items())
+    said = [f"**Scale: {scale.name}.**", _scale_note(found), f"Stand-ins: {clean(stand_ins)}." if stand_ins else ""]
+    command = f"```bash\n{shlex.join(given)}\n```"
+    title, source = f"# {item.name}: {clean(item.title)}", f"*{clean(item.source)}*"
+    return [title, source, item.about, command, " ".join(part for part in said if part)]
+
+
+def _scale_note(found: Reproduction) -> str:
+    item, scale = found.item, found.scale
+    own, papers = scale.recipe, item.scales["paper"].recipe if "paper" in item.scales else None
+    if papers is not None and (own.methods, own.datasets) == (papers.methods, papers.datasets):
+        return "It has the methods and data of the paper's own scale." if scale.name == "small" else ""
+    return _SCALE_NOTES[scale.name]
 
 
 def _claims(found: Reproduction) -> list[str]:
@@ -107,30 +121,48 @@ def _published(found: Reproduction) -> list[str]:
         {
             "in the paper": frame["place"],
             "of": frame["of"],
-            "published": [f"{value:g}" for value in frame["published"]],
+            "published": [repr(value).removesuffix(".0") for value in frame["published"]],
             "obtained": [obtained_text(row) for _, row in frame.iterrows()],
             "on": frame["on"],
         }
     )
-    return ["## Published beside obtained", frame_table(text)]
+    sections = ["## Published beside obtained", frame_table(text)]
+    reasons = frame[frame["reason"] != ""].groupby("reason", sort=False)["of"].agg(", ".join)
+    remarks = [f"- {clean(str(reason))}: `{of}`" for reason, of in reasons.items()]
+    return [*sections, "Remarks on what was obtained:", "\n".join(remarks)] if remarks else sections
 
 
 def _figure(caption: str, path: Path, missing: str) -> list[str]:
     if not path.exists():
         return [f"No picture `{path.stem}`: {clean(missing)}."]
     note = f" Missing: {clean(missing)}." if missing else ""
-    return [f"![{clean(caption)}]({path.name})", f"*{clean(caption)}*{note}"]
+    shown = clean(caption)
+    return [f"![{shown.replace('[', '(').replace(']', ')')}]({path.name})", f"*{shown}*{note}"]
 
 
-def _scores(report: Report) -> list[str]:
+def _scores(found: Reproduction, report: Report) -> list[str]:
+    """Every score by method and metric, with the item's short names for metrics that have one."""
+    names = found.scale.names
     sections = ["## All scores", "Mean over seeds ± half width of the 95% t interval, from three seeds up."]
+    if names:
+        sections.append("\n".join(f"- `{short}` is `{row}`" for short, row in names.items()))
     for name, frame in report.comparison.items():
-        sections += [f"### {clean(name)}", frame_table(readable(frame))]
+        short = frame.rename(columns=lambda title: _shortened(str(title), names))
+        sections += [f"### {clean(name)}", frame_table(readable(short))]
     if not report.cautions.empty:
         sections += ["### † Cautions", frame_table(report.cautions)]
     if not report.failures.empty:
         sections += ["### Without a number", frame_table(report.failures)]
     return sections
+
+
+def _shortened(title: str, names: Mapping[str, str]) -> str:
+    """A column's title with the short name of its metric, the one for the longest part of it, where it has one."""
+    fitting = [(row, short) for short, row in names.items() if re.match(rf"{re.escape(row)}($|[ .])", title)]
+    if not fitting:
+        return title
+    row, short = max(fitting, key=lambda pair: len(pair[0]))
+    return short + title[len(row) :]
 
 
 def _making(found: Reproduction, report: Report) -> list[str]:

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from benchsuite.contracts import Cell, Report
-from benchsuite.results.claims import Part, Verdict, judge
-from benchsuite.results.expressions import datasets_named_in, series
-from benchsuite.results.items import ClaimEntry, Item, Scale
+from benchsuite.results.claims import Part, Verdict, judge, shared_stand_in
+from benchsuite.results.expressions import Claim, Expression, datasets_named_in, datasets_used_by, series
+from benchsuite.results.itemfile import ClaimEntry, Item, Scale
 from benchsuite.results.scores import Scores
 from benchsuite.results.statistics import Summary, summarise
 from benchsuite.results.tables import format_summary
@@ -73,9 +73,13 @@ class Reproduction:
         for entry in self.item.published:
             found = series(entry.of, self.scores, self._first_dataset())
             row: dict[str, object] = {"place": entry.place, "of": str(entry.of), "published": entry.value}
-            named = datasets_named_in(entry.of) or [self._first_dataset()]
-            row |= {"on": _on(named, self.scores), "reason": found.why_missing}
-            if found.values:
+            cautions = [text for seed in found.values for text in found.cautions.get(seed, ())]
+            row |= {"on": _on(entry.of, self._first_dataset(), self.scores)}
+            row |= {"reason": "; ".join(dict.fromkeys(text for text in (found.why_missing, *cautions) if text))}
+            same = shared_stand_in(entry.of, self.scores, self._first_dataset())
+            if same:
+                row |= {"reason": same}
+            elif found.values and not found.undefined:  # leaving out an infinite seed would be choosing by the outcome
                 summary = summarise(list(found.values.values()))
                 row |= {"obtained": summary.mean, "seeds": summary.n}
                 if summary.half_width is not None:
@@ -105,7 +109,7 @@ def reproduce(item: Item, scale: Scale, report: Report, planned: Sequence[Cell])
         stand_ins=scale.stand_ins,
     )
     judged = [
-        Judged(entry, _on(datasets_named_in(entry.claim) or [dataset], scores), judge(entry.claim, scores, dataset))
+        Judged(entry, _on(entry.claim, dataset, scores), judge(entry.claim, scores, dataset))
         for entry in item.claims
         for dataset in _datasets(entry, scores)
     ]
@@ -118,8 +122,9 @@ def _datasets(entry: ClaimEntry, scores: Scores) -> Sequence[str]:
     return entry.datasets if entry.datasets is not None else (scores.datasets or [""])
 
 
-def _on(datasets: Sequence[str], scores: Scores) -> str:
-    here = [(scores.stand_in(name), name) for name in datasets]
+def _on(of: Claim | Expression, dataset: str, scores: Scores) -> str:
+    """The datasets that it goes by, each with what it stands in for; ``dataset`` where it names none."""
+    here = [(scores.stand_in(name), name) for name in datasets_used_by(of, dataset)]
     return ", ".join(dict.fromkeys(own if own == name else f"{own} for {name}" for own, name in here))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,22 @@ import pandas as pd
 from benchsuite.errors import RecipeError
 
 SECONDS = "seconds"  # of training, usable as a metric
+NO_RECORD = "no record; it has not been run, or was cut off"
 _ALIAS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 Key = tuple[str, str, str, int]  # metric, method, dataset, seed
+
+
+def check_names(names: Mapping[str, str], metrics: Collection[str] = ()) -> None:
+    """Raises RecipeError for a short name that an expression could not use, or that is one of ``metrics`` itself.
+
+    ``names`` are short names of rows, ``metrics`` the selections of the same scale: another scale may select a metric
+    without parameters that goes by its name there.
+    """
+    for name, row in names.items():
+        if not _ALIAS.fullmatch(name) or name == SECONDS:
+            raise RecipeError(f"'{name}' is no short name for a metric; use letters, digits and _, but not '{SECONDS}'")
+        if name in metrics and row != name:
+            raise RecipeError(f"'{name}' is short for '{row}' and a metric itself; give '{row}' another short name")
 
 
 @dataclass(frozen=True)
@@ -48,7 +62,7 @@ class Scores:
         datasets: Iterable[str] = (),
         seeds: Iterable[int] = (),
     ) -> Scores:
-        """The scores of ``results``, which has the columns of results.csv; ``seconds`` has those of timings.csv.
+        """The scores of one run: ``results`` has the columns of results.csv, ``seconds`` those of timings.csv.
 
         ``names`` are short names of rows, ``stand_ins`` the labels here of labels that are not here. What was scored
         under another protocol than most rows of its metric and dataset counts as missing, since the two are not to be
@@ -57,11 +71,7 @@ class Scores:
         RecipeError for a short name that an expression could not use.
         """
         names, stand_ins = dict(names or {}), dict(stand_ins or {})
-        for name in names:
-            if not _ALIAS.fullmatch(name) or name == SECONDS:
-                raise RecipeError(
-                    f"'{name}' is no short name for a metric; use letters, digits and _, but not '{SECONDS}'"
-                )
+        check_names(names)
         entries = _scored(results)
         if seconds is not None:
             entries |= _timed(seconds)
@@ -111,7 +121,7 @@ class Scores:
             return f"{place}: {entry.text}"
         of_cell = {row[0]: found for row, found in self._entries.items() if row[1:] == key[1:]}
         if not of_cell:
-            return f"{place}: no record; it has not been run, or was cut off"
+            return f"{place}: {NO_RECORD}"
         failed = {row: found.text for row, found in of_cell.items() if math.isnan(found.value)}
         if name == SECONDS:
             untimed = "its training was not timed"
@@ -128,7 +138,7 @@ def _scored(results: pd.DataFrame) -> dict[Key, _Entry]:
     fingerprints = _commonest(
         ((row["metric"], row["dataset"]), row["fingerprint"]) for row in _rows(results) if not _absent(row["value"])
     )
-    entries: dict[Key, list[_Entry]] = {}
+    entries: dict[Key, _Entry] = {}
     for row in _rows(results):
         key = (str(row["metric"]), str(row["method"]), str(row["dataset"]), int(row["seed"]))
         usual = fingerprints.get((row["metric"], row["dataset"]))
@@ -138,17 +148,8 @@ def _scored(results: pd.DataFrame) -> dict[Key, _Entry]:
             entry = _Entry(math.nan, f"{key[0]} has another protocol ({row['fingerprint']}) than elsewhere ({usual})")
         else:
             entry = _Entry(float(row["value"]), _text(row["reason"]))
-        entries.setdefault(key, []).append(entry)
-    return {key: _joined(key[0], found) for key, found in entries.items()}
-
-
-def _joined(metric: str, entries: Sequence[_Entry]) -> _Entry:
-    """One entry of those for the same score, as where the tables of several runs are put together."""
-    scored = [entry for entry in entries if not math.isnan(entry.value)]
-    values = sorted({entry.value for entry in scored})
-    if len(values) > 1:
-        return _Entry(math.nan, f"{metric} has {len(values)} values, from {values[0]:g} to {values[-1]:g}")
-    return (scored or entries)[0]
+        entries[key] = entry
+    return entries
 
 
 def _timed(timings: pd.DataFrame) -> dict[Key, _Entry]:
@@ -160,11 +161,8 @@ def _timed(timings: pd.DataFrame) -> dict[Key, _Entry]:
     ]
     usual = _commonest(((), _machine(row)) for row in training if not _is(row["contended"]))
     entries: dict[Key, _Entry] = {}
-    cells: dict[Key, tuple[Any, Any]] = {}
     for row in training:
         key = (SECONDS, str(row["method"]), str(row["dataset"]), int(row["seed"]))
-        if cells.setdefault(key, (row["run"], row["cell"])) != (row["run"], row["cell"]):
-            continue  # the same again, in another run
         if _is(row["contended"]):
             why = "its times are those of a contended cell; to time it, run it alone: --jobs 1 --force"
             entries[key] = _Entry(math.nan, why)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from benchsuite.contracts import Record
 from benchsuite.harness.store import RunStore
-from benchsuite.results.figures.kinds import Figure, parse_figure
+from benchsuite.results.figures.kinds import Figure, check_figure, parse_figure
 from benchsuite.results.scores import Scores
 
-__all__ = ["Figure", "draw", "parse_figure"]
+__all__ = ["Figure", "check_figure", "draw", "parse_figure"]
 
 
 def draw(figure: Figure, store: RunStore, records: Sequence[Record], scores: Scores, path: Path) -> str:

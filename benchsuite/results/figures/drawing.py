@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchsuite.contracts import Record
@@ -30,9 +31,13 @@ def drawn(figure: Figure, store: RunStore, records: Sequence[Record], scores: Sc
     """Draw ``figure`` into the PNG at ``path``, or see to it that there is none. Returns what is missing and why."""
     with styled():
         material = Material.of(figure, store, records, scores)
-        page = _DRAWN[figure.draw](material)
-        if page is None:
-            path.unlink(missing_ok=True)
-        else:
-            save(page, path)
+        try:
+            page = _DRAWN[figure.draw](material)
+            if page is not None:
+                save(replace(page, footnote=f"On {material.dataset}. {page.footnote}"), path)
+        except (ValueError, ArithmeticError, MemoryError) as error:  # numbers of a metric that no axis has a place for
+            material.missing.add("", f"it cannot be drawn: {error or type(error).__name__}")
+            page = None
+    if page is None:
+        path.unlink(missing_ok=True)
     return str(material.missing) or ("" if page else "there is nothing to draw")

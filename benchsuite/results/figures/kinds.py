@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from benchsuite.errors import RecipeError, UsageError, unknown_name
+from benchsuite.results.claims import check, is_row_of
 from benchsuite.results.expressions import parse_expression
+from benchsuite.results.scores import SECONDS
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # it becomes the name of a file
 
@@ -136,3 +138,38 @@ def _read(data: Mapping[str, Any], key: str, reader: Callable[[Any], Any], what:
         raise RecipeError(f"{what}: {key} = {data[key]!r} is not allowed; {error}") from None
     except UsageError as error:
         raise RecipeError(f"{what}: {key}: {error}") from None
+
+
+def check_figure(
+    figure: Figure,
+    methods: Collection[str],
+    metrics: Collection[str],
+    names: Mapping[str, str],
+    datasets: Collection[str],
+) -> None:
+    """Find misspelt labels and metrics of ``figure`` without running anything.
+
+    ``metrics`` are selections, ``names`` short names of their rows. Which arrays and pictures a metric keeps is known
+    after a run only. Raises RecipeError, with the nearest of what there is.
+    """
+    what, options = f"figure '{figure.name}'", figure.options
+    rows = {*metrics, *names}  # which may keep arrays and pictures
+    asked: list[tuple[str, str, Collection[str]]] = [("method", one, methods) for one in options.get("methods", ())]
+    asked += [("dataset", options["dataset"], datasets)] if "dataset" in options else []
+    asked += [("metric", options["metric"], rows)] if "metric" in options else []
+    asked += [("metric", one, {*rows, SECONDS}) for one in _scored(figure)]
+    for kind, name, known in asked:
+        if name not in known and not (kind == "metric" and is_row_of(name, known)):
+            raise RecipeError(f"{what}: {unknown_name(kind, name, known)}")
+    for text in options.get("reference", ()):
+        try:
+            check(parse_expression(text), methods, datasets, metrics, names)
+        except UsageError as error:
+            raise RecipeError(f"{what}: reference: {error}") from None
+
+
+def _scored(figure: Figure) -> tuple[str, ...]:
+    """The rows of metrics whose scores ``figure`` is of."""
+    keys = {"bars": ("values",), "lines": ("y",), "scatter": ("x", "y")}.get(figure.draw, ())
+    values = [figure.options[key] for key in keys]
+    return tuple(one for value in values for one in ([value] if isinstance(value, str) else value))

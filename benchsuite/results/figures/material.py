@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchsuite.contracts import MetricRow, Record
 from benchsuite.harness.store import RunStore
 from benchsuite.results.figures.kinds import Figure
-from benchsuite.results.scores import SECONDS, Scores
+from benchsuite.results.scores import NO_RECORD, SECONDS, Scores
 
 Array = NDArray[Any]
 _LONGEST_REASON = 200  # characters
@@ -54,7 +54,7 @@ class Missing:
 class Material:
     """The records that a figure is of, by method and seed, all of one dataset, and where what they left is found.
 
-    ``methods`` are the labels to draw, in order; ``seeds`` those of the records, or the one that was asked for.
+    ``methods`` are the labels to draw, in order; ``seeds`` those of the plan, or the one that was asked for.
     """
 
     store: RunStore
@@ -68,32 +68,34 @@ class Material:
 
     @classmethod
     def of(cls, figure: Figure, store: RunStore, records: Sequence[Record], scores: Scores) -> Material:
-        """What ``figure`` needs of ``records``; what it names and they lack is missing."""
+        """What ``figure`` needs of ``records``; what it names and the plan lacks is missing.
+
+        The plan is what ``scores`` has the methods, datasets and seeds of: an interrupted run lacks records of it.
+        """
         missing, options = Missing(), figure.options
-        datasets = list(dict.fromkeys(record.cell.dataset for record in records))
-        asked = options.get("dataset", datasets[0] if datasets else "")
+        asked = options.get("dataset", next(iter(scores.datasets), ""))
         dataset = scores.stand_in(asked)
-        chosen = [record for record in records if record.cell.dataset == dataset]
-        if not chosen:
+        planned = dataset in scores.datasets
+        if not planned:
             missing.add("", f"{asked} is not part of this scale" if asked else "there are no records")
-        there = list(dict.fromkeys(record.cell.method for record in chosen))
+        there = scores.methods if planned else ()
         methods = options.get("methods", there)
-        for method in methods if chosen else ():
+        for method in methods if planned else ():
             if method not in there:
                 missing.add(method, "no such method in this scale")
-        seeds = sorted({record.cell.seed for record in chosen})
-        if "seed" in options and chosen:
+        seeds = scores.seeds if planned else ()
+        if "seed" in options and planned:
             if options["seed"] not in seeds:
                 missing.add("", f"seed {options['seed']} is not part of this scale")
-            seeds = [seed for seed in seeds if seed == options["seed"]]
+            seeds = tuple(seed for seed in seeds if seed == options["seed"])
         return cls(
             store=store,
             scores=scores,
             options=options,
             dataset=dataset,
             methods=tuple(method for method in methods if method in there),
-            seeds=tuple(seeds),
-            records={(record.cell.method, record.cell.seed): record for record in chosen},
+            seeds=seeds,
+            records={(r.cell.method, r.cell.seed): r for r in records if r.cell.dataset == dataset},
             missing=missing,
         )
 
@@ -131,7 +133,7 @@ class Material:
         """The record of one cell that ended well; None, which is noted, where there is none."""
         record = self.records.get((method, seed))
         if record is None:
-            self.missing.add(method, "not run", seed)
+            self.missing.add(method, NO_RECORD, seed)
         elif record.status != "ok":
             self.missing.add(method, _status(record.status, record.reason), seed)
             return None

@@ -205,7 +205,8 @@ def _canvas_of(panels: Sequence[_Panel], names: int, material: Material) -> tupl
     rows = -(-len(panels) // columns)
     across = (WIDTH - 2 * MARGIN) / columns
     canvas = new_canvas(round(rows * min(across, 560)) + 60)
-    axes = panel_axes(canvas, [panel.title for panel in panels], columns)
+    lone = len(material.methods) == names == 1  # whose title would only name the method
+    axes = panel_axes(canvas, ["" if lone else panel.title for panel in panels], columns)
     grow(canvas, rows * LINE * max(one.get_title().count("\n") for one in axes))
     x, y = (material.options.get(key, text) for key, text in (("xlabel", "coordinate 1"), ("ylabel", "coordinate 2")))
     for number, one in enumerate(axes):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -32,6 +32,7 @@ def curves(material: Material) -> Page | None:
     canvas = new_canvas(460)
     axes = canvas.add_subplot()
     counts: list[int] = []
+    seeds: set[int] = set()
     averaged, whole = False, True
     total = len(material.methods) * len(names)
     for number, (method, name) in enumerate((m, n) for m in material.methods for n in names):
@@ -39,7 +40,7 @@ def curves(material: Material) -> Page | None:
         averaged |= flattened
         if not found:
             continue
-        values = np.stack(found)
+        values = np.stack(list(found.values()))
         whole &= bool((across == np.round(across)).all())
         look = _look(material.methods.index(method), names.index(name), len(material.methods), len(names))
         label = ", ".join(text for text, told in ((method, True), (name, len(names) > 1)) if told)
@@ -59,6 +60,7 @@ def curves(material: Material) -> Page | None:
         if len(found) > 1:
             axes.fill_between(across, low, high, color=look.colour, alpha=0.15, linewidth=0)
         counts.append(len(found))
+        seeds |= found.keys()
     if not counts:
         return None
     for key, axis in (("logx", axes.xaxis), ("logy", axes.yaxis)):
@@ -70,19 +72,20 @@ def curves(material: Material) -> Page | None:
     axes.set_xlabel(wrapped(options.get("xlabel") or options.get("x", "index"), 0.9 * WIDTH))
     axes.set_ylabel(wrapped(options.get("ylabel") or ", ".join(names), 400, lines=3))
     legend_below(canvas)
-    return Page(canvas, _curves_note(counts, averaged, options.get("average", "mean"), material.seeds))
+    return Page(canvas, _curves_note(counts, averaged, options.get("average", "mean"), seeds))
 
 
-def _curves_note(counts: Sequence[int], averaged: bool, average: str, seeds: Sequence[int]) -> str:
+def _curves_note(counts: Sequence[int], averaged: bool, average: str, seeds: Collection[int]) -> str:
     over = plural(max(counts), "seed") if min(counts) == max(counts) else f"{min(counts)} to {max(counts)} seeds"
-    note = f"Mean over {over}; bands are their range." if max(counts) > 1 else f"One seed, {seeds[0]}."
+    one = f"One seed, {min(seeds)}." if len(seeds) == 1 else "Each line is one seed."
+    note = f"Mean over {over}; bands are their range." if max(counts) > 1 else one
     return f"{note} Of each seed the {average} over the rows of an array." if averaged else note
 
 
-def _of_seeds(material: Material, method: str, name: str) -> tuple[Array, list[Array], bool]:
+def _of_seeds(material: Material, method: str, name: str) -> tuple[Array, dict[int, Array], bool]:
     """x, the array of each seed that has one of the same length, and whether rows had to be averaged."""
     across: Array | None = None
-    found: list[Array] = []
+    found: dict[int, Array] = {}
     averaged = False
     for seed in material.seeds:
         record = material.record(method, seed)
@@ -110,7 +113,7 @@ def _of_seeds(material: Material, method: str, name: str) -> tuple[Array, list[A
             material.missing.add(
                 method, f"{int((~shown).sum())} of {len(shown)} values of '{name}' cannot be drawn", seed
             )
-        found.append(np.where(shown, values, np.nan))
+        found[seed] = np.where(shown, values, np.nan)
     return (np.empty(0) if across is None else across), found, averaged
 
 

@@ -25,6 +25,7 @@ from benchsuite.results.figures.page import (
     width_of,
     wrapped,
 )
+from benchsuite.results.scores import NO_RECORD
 from benchsuite.results.statistics import MIN_SEEDS, summarise
 
 _AXIS = 90  # pixels, about, that a vertical axis takes with its numbers
@@ -176,7 +177,10 @@ def lines(material: Material) -> Page | None:
 
 def _parameters(material: Material, method: str) -> tuple[Any, str]:
     """The parameters of ``method``: x as it is, or None where one is missing, and group as it names a line."""
-    cell = next(record.cell for (label, _), record in material.records.items() if label == method)
+    cell = next((record.cell for (label, _), record in material.records.items() if label == method), None)
+    if cell is None:
+        material.missing.add(method, NO_RECORD)
+        return None, ""
     found = []
     for key in ("x", "group"):
         name = material.options.get(key)

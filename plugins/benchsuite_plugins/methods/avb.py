@@ -8,8 +8,8 @@ and covariance, estimated from further codes, and the rest of the divergence is 
 narrow, as it is for images, no discriminator learns its ratio to the prior.
 
 The thesis's eq. 31 is upside down in print: under its own L_D, eq. 30, D / (1 - D) is q(z) / q(z | x), not its inverse.
-Trained as printed (``ratio=printed``), q(z | x) flees to a point far from the posterior. Here the sign is the one that
-eq. 29 needs.
+Trained as printed (``ratio=printed``), q(z | x) collapses to a single point, which in one seed of five lies far from
+the posterior. Here the sign is the one that eq. 29 needs.
 
 Changed: learning rates fall linearly; the adaptive contrast has a full covariance where Mescheder et al. have standard
 deviations. On digits (seed 7) ``fd`` is 13.0 under the prior's contrast, 5.4 with deviations and 2.4 with the

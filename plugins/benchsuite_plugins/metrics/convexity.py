@@ -1,10 +1,10 @@
 """``local_convexity``: whether the squared error of a code is convex where the code is right, and how far from there.
 
 Proposition 1 of the paper says that l(z) = |G(z) - G(z*)|^2 / 2 is convex near z*, since its Hessian there is J^T J
-(printed as J J^T), the residual being 0. What that proves is that the Hessian at z* itself is positive semi-definite;
-it is definite where J has full rank, which "locally invertible" says and the proof's "J is not 0" does not, and only
-then is there a neighbourhood in which l is convex. How large it is the paper does not say; descent that starts at
-another draw of the prior is about sqrt(2) of their usual length away from z*.
+(J J^T in the paper, whose J is the transpose), the residual being 0, and so positive semi-definite "since J is not 0".
+It is semi-definite for any J, and at one point that makes nothing convex; where J has full rank, which "locally
+invertible" says, it is definite, and only then is there a neighbourhood in which l is convex. How large it is the paper
+does not say; descent that starts at another draw of the prior is about sqrt(2) of their usual length away from z*.
 
 The Hessian is by differentiating twice, J^T J by forward mode, in double precision; both belong to the mean squared
 error, which is l but for a factor. Networks of ReLUs are linear between kinks, which no second derivative sees.

@@ -62,7 +62,7 @@ def recovery_path(
             points["early"] = now
         points["last"] = now
         losses.append(now[1].mean())
-        errors.append(code_errors(at, task.codes).median())
+        errors.append(code_errors(at, task.codes).quantile(0.5))
 
     search.recover(model, task.data, task.starts, generator, watch)
     values = {name: float(points[name][1].mean().sqrt()) for name in ("start", "early", "last")}
@@ -80,4 +80,4 @@ def _row(x: Tensor) -> Tensor:
 @hookimpl
 def benchsuite_metrics() -> Sequence[Metric]:
     """Provides ``recovery_path``."""
-    return [Metric("recovery_path", recovery_path, None, kind="image", default=False)]
+    return [Metric("recovery_path", recovery_path, None, kind="image", default=False, version=2)]
