@@ -181,6 +181,7 @@ def reversed_codes(method: Any, model: Any, data: Samples, seed: int) -> Tensor:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_retraining_under_the_induced_prior_lowers_the_raw_score_and_the_control_does_not(
     before_and_after: list[Codes],
 ) -> None:
@@ -203,6 +204,7 @@ def rounded(values: dict[str, float]) -> dict[str, float]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_reversal_reconstructs_digits_by_23_decibels(before_and_after: list[Codes]) -> None:
     decibels = [float(codes["psnr"].mean()) for codes in before_and_after]
     print(f"\n{decibels}")
