@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
+from made_up import Decoder, seeded
 from torch import Tensor, nn
 
 from benchsuite import NotApplicableError, Samples
@@ -13,18 +12,6 @@ from benchsuite.kit.samples import Reconstructions
 from benchsuite_plugins.metrics.arithmetic import arithmetic, benchsuite_metrics
 
 CLASSES, EACH = 3, 20
-
-
-class Decoder(nn.Module):
-    """A model that decodes by ``function``."""
-
-    def __init__(self, function: Any) -> None:
-        super().__init__()
-        self.decode = function
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def painted(z: Tensor) -> Tensor:

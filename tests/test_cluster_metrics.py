@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from made_up import seeded
 from scipy.special import gammaln
 from threadpoolctl import threadpool_limits
 from torch import Tensor
@@ -14,10 +15,6 @@ from torch import Tensor
 from benchsuite import NotApplicableError, Score
 from benchsuite_plugins.metrics import clusters as module
 from benchsuite_plugins.metrics.clusters import benchsuite_metrics, cluster_ratio
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def values(score: Score) -> dict[str, float]:

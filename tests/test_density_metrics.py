@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from made_up import seeded
 from scipy import stats
 from torch import Tensor, nn
 
@@ -31,10 +32,6 @@ class Latent(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.prior = NormalPrior(1)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("law", [TWO, PLANE], ids=["line", "plane"])

@@ -145,25 +145,12 @@ def run(tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def canvases(monkeypatch: pytest.MonkeyPatch) -> list[Canvas]:
-    """What was drawn, as matplotlib has it."""
-    kept: list[Canvas] = []
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Page]:
+    """The pages that were drawn, each with its canvas as matplotlib has it."""
+    kept: list[Page] = []
 
     def keep(page: Page, path: Path) -> None:
-        kept.append(page.canvas)
-        save(page, path)
-
-    monkeypatch.setattr(module, "save", keep)
-    return kept
-
-
-@pytest.fixture
-def footnotes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is said below what was drawn."""
-    kept: list[str] = []
-
-    def keep(page: Page, path: Path) -> None:
-        kept.append(page.footnote)
+        kept.append(page)
         save(page, path)
 
     monkeypatch.setattr(module, "save", keep)
@@ -325,9 +312,9 @@ def test_broken_and_missing_files_are_told(run: Run) -> None:
     assert run.draw("distribution", metric="fd")[1] == "m0, m1, m2 (seed 0): fd was not asked for"
 
 
-def test_bars_are_means_with_students_interval(run: Run, canvases: list[Canvas]) -> None:
+def test_bars_are_means_with_students_interval(run: Run, drawn: list[Page]) -> None:
     run.draw("bars", values=["psnr"], reference="psnr[m2] - 1")
-    axes = canvases[0].axes[0]
+    axes = drawn[0].canvas.axes[0]
     assert [bar.get_height() for bar in axes.containers[0]] == pytest.approx([20 + k / 7 for k in (1, 4, 7)])
     reference = next(line for line in axes.lines if line.get_label() == "psnr[m2] - 1")
     assert reference.get_ydata() == pytest.approx([20, 20])
@@ -336,57 +323,59 @@ def test_bars_are_means_with_students_interval(run: Run, canvases: list[Canvas])
     assert (high - low) / 2 == pytest.approx(4.302653 / 7 / 3**0.5, rel=1e-6)
     assert axes.get_ylabel() == "psnr [dB]"
     run.draw("bars", values=["psnr"], reference=None, error="standard_error")
-    (low, high) = canvases[1].axes[0].collections[0].get_segments()[0][:, 1]
+    (low, high) = drawn[1].canvas.axes[0].collections[0].get_segments()[0][:, 1]
     assert (high - low) / 2 == pytest.approx(1 / 7 / 3**0.5, rel=1e-6)
 
 
-def test_values_of_unlike_units_have_axes_of_their_own(run: Run, canvases: list[Canvas]) -> None:
+def test_values_of_unlike_units_have_axes_of_their_own(run: Run, drawn: list[Page]) -> None:
     assert run.draw("bars")[1] == ""
-    assert [axes.get_ylabel() for axes in canvases[0].axes] == ["psnr [dB]", "short"]
+    assert [axes.get_ylabel() for axes in drawn[0].canvas.axes] == ["psnr [dB]", "short"]
     missing = run.draw("bars", reference="psnr[m0]")[1]
     assert missing == "reference: left out, since the values have several units"
 
 
-def test_lines_go_by_numbers_in_their_order_and_leave_gaps(tmp_path: Path, canvases: list[Canvas]) -> None:
+def test_lines_go_by_numbers_in_their_order_and_leave_gaps(tmp_path: Path, drawn: list[Page]) -> None:
     run = Run(tmp_path)
     for width, value in ((8, 3.0), (2, 1.0), (4, None), (16, 4.0)):
         run.add(f"w{width}", 0, values={"psnr": value}, width=width)
     missing = run.draw("lines", group=None)[1]
-    line = canvases[0].axes[0].lines[0]
+    line = drawn[0].canvas.axes[0].lines[0]
     assert list(line.get_xdata()) == [2, 4, 8, 16]
     assert np.array_equal(np.asarray(line.get_ydata(), dtype=float), [1, np.nan, 3, 4], equal_nan=True)
     assert missing == "psnr (seed 0): w4 on digits: error: ValueError: boom"
 
 
-def test_lines_by_categories_stand_in_the_order_of_methods(run: Run, canvases: list[Canvas]) -> None:
+def test_lines_by_categories_stand_in_the_order_of_methods(run: Run, drawn: list[Page]) -> None:
     missing = run.draw("lines", x="loss", group=None)[1]
-    axes = canvases[0].axes[0]
+    axes = drawn[0].canvas.axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["minimax", "kl"]
     assert missing == "m2: m1 has the same loss, kl; tell them apart by methods or group"
     run.draw("lines", x="loss", group="width")
-    assert len(canvases[1].axes[0].get_legend_handles_labels()[1]) == 3
+    assert len(drawn[1].canvas.axes[0].get_legend_handles_labels()[1]) == 3
     assert run.draw("lines", x="depth")[1] == "m0, m1, m2: it has no parameter 'depth'"
     assert run.draw("lines", x="latent_dim", group="width")[1] == ""
 
 
-def test_scatter_has_a_point_for_each_method_and_seed(run: Run, canvases: list[Canvas]) -> None:
+def test_scatter_has_a_point_for_each_method_and_seed(run: Run, drawn: list[Page]) -> None:
     run.fail(8)
     missing = run.draw("scatter")[1]
-    assert [len(points.get_offsets()) for points in canvases[0].axes[0].collections] == [3, 3, 2]
+    assert [len(points.get_offsets()) for points in drawn[0].canvas.axes[0].collections] == [3, 3, 2]
     assert missing == "psnr, short (seed 2): m2 on digits: diverged: NaN at step 3"
 
 
-def test_curves_are_means_over_seeds_and_rows_of_an_array(run: Run, canvases: list[Canvas]) -> None:
+def test_curves_are_means_over_seeds_and_rows_of_an_array(run: Run, drawn: list[Page]) -> None:
     for number, record in enumerate(run.records[:3]):
         run.keep(record, arrays() | {"trained": torch.full((5,), float(number + 1))})
     run.draw("curves", methods=["m0"])
-    trained, untrained = canvases[0].axes[0].lines
+    trained, untrained = drawn[0].canvas.axes[0].lines
     assert list(trained.get_ydata()) == [2] * 5 and list(trained.get_xdata()) == [0, 1, 2, 3, 4]
     assert np.asarray(untrained.get_ydata()) == pytest.approx(arrays()["untrained"].mean(1).numpy())
     run.draw("curves", methods=["m0"], average="median", y="untrained")
-    assert np.asarray(canvases[1].axes[0].lines[0].get_ydata()) == pytest.approx(arrays()["untrained"].median(1).values)
+    assert np.asarray(drawn[1].canvas.axes[0].lines[0].get_ydata()) == pytest.approx(
+        arrays()["untrained"].median(1).values
+    )
     run.draw("curves", methods=["m0"], x=None, y="trained", seed=2)
-    assert list(canvases[2].axes[0].lines[0].get_ydata()) == [3] * 5
+    assert list(drawn[2].canvas.axes[0].lines[0].get_ydata()) == [3] * 5
 
 
 def test_curves_tell_what_cannot_be_drawn(run: Run) -> None:
@@ -399,12 +388,12 @@ def test_curves_tell_what_cannot_be_drawn(run: Run) -> None:
     assert "m1 (seed 0): 'trained' is no curve, it is (3, 2, 2) for 5 of 'steps'" in missing
 
 
-def test_a_distribution_has_shared_bins_and_an_area_of_one(run: Run, canvases: list[Canvas]) -> None:
+def test_a_distribution_has_shared_bins_and_an_area_of_one(run: Run, drawn: list[Page]) -> None:
     values = torch.tensor([1.0, 2, 2, 3, 3, 3, 9, float("inf")])
     run.keep(run.records[0], {"each": values})
     missing = run.draw("distribution", bins=4)[1]
     assert missing == "m0: 1 of 8 values cannot be drawn"
-    axes = canvases[0].axes[0]
+    axes = drawn[0].canvas.axes[0]
     for patch in axes.patches:
         heights, edges = patch.get_data()[:2]  # type: ignore[attr-defined]
         assert float((heights * np.diff(edges)).sum()) == pytest.approx(1)
@@ -412,34 +401,32 @@ def test_a_distribution_has_shared_bins_and_an_area_of_one(run: Run, canvases: l
     assert axes.get_ylabel() == "density per dB" and axes.get_xlabel() == "each [dB]"
 
 
-def test_a_distribution_of_one_value_or_over_decades_is_drawn(run: Run, canvases: list[Canvas]) -> None:
+def test_a_distribution_of_one_value_or_over_decades_is_drawn(run: Run, drawn: list[Page]) -> None:
     for record in run.records:
         run.keep(record, {"each": torch.full((9,), 3.0)})
     assert run.draw("distribution")[1] == ""
     for record in run.records:
         run.keep(record, {"each": torch.tensor([0, 1e-6, 1e-3, 1e-3, 1.0])})
     assert run.draw("distribution", logx=True)[1] == "m0, m1, m2: 1 of 5 values cannot be drawn"
-    heights, edges = canvases[1].axes[0].patches[0].get_data()[:2]  # type: ignore[attr-defined]
+    heights, edges = drawn[1].canvas.axes[0].patches[0].get_data()[:2]  # type: ignore[attr-defined]
     assert float((heights * np.diff(np.log10(edges))).sum()) == pytest.approx(1)
 
 
-def test_points_have_a_panel_for_each_method_and_array_and_a_mark_for_each_class(
-    run: Run, canvases: list[Canvas]
-) -> None:
+def test_points_have_a_panel_for_each_method_and_array_and_a_mark_for_each_class(run: Run, drawn: list[Page]) -> None:
     run.draw("points")
-    axes = canvases[0].axes
+    axes = drawn[0].canvas.axes
     assert [one.get_title() for one in axes] == [f"m{k}: {name}" for k in range(3) for name in ("flat", "wide")]
     for one in axes:
         assert len(one.collections) == 10 and sum(len(c.get_offsets()) for c in one.collections) == 40
         outlines = {c.get_paths()[0].vertices.tobytes() for c in one.collections}
         colours = {tuple(c.get_facecolor()[0]) for c in one.collections}  # type: ignore[index]
         assert len(outlines) == len(colours) == 10
-    assert {f"class {k}" for k in range(10)} <= set(texts(canvases[0]))
+    assert {f"class {k}" for k in range(10)} <= set(texts(drawn[0].canvas))
     run.draw("points", labels=None)
-    assert all(len(one.collections) == 1 for one in canvases[1].axes)
+    assert all(len(one.collections) == 1 for one in drawn[1].canvas.axes)
 
 
-def test_points_that_are_none_are_told(run: Run, canvases: list[Canvas]) -> None:
+def test_points_that_are_none_are_told(run: Run, drawn: list[Page]) -> None:
     run.keep(run.records[0], arrays() | {"flat": torch.ones(40, 3), "wide": torch.full((40, 2), float("nan"))})
     run.keep(run.records[3], arrays() | {"labels": torch.arange(39)})
     missing = run.draw("points")[1]
@@ -450,19 +437,17 @@ def test_points_that_are_none_are_told(run: Run, canvases: list[Canvas]) -> None
     assert "classes: 'labels' has 40 values; at most 30 finite ones" in run.draw("points", methods=["m1"])[1]
 
 
-def test_contours_have_the_same_levels_everywhere_and_are_where_the_density_is(
-    run: Run, canvases: list[Canvas]
-) -> None:
+def test_contours_have_the_same_levels_everywhere_and_are_where_the_density_is(run: Run, drawn: list[Page]) -> None:
     grid = torch.linspace(-3, 3, 121)
     law = torch.exp(-((grid - 1).square())[None, :] - ((grid + 1) / 0.5).square()[:, None])  # at x = 1, y = -1
     run.keep(run.records[0], arrays() | {"x": grid, "y": grid, "density": law})
     run.draw("contours", samples=None)
-    first, second = (next(c for c in one.collections if hasattr(c, "levels")) for one in canvases[0].axes[:2])
+    first, second = (next(c for c in one.collections if hasattr(c, "levels")) for one in drawn[0].canvas.axes[:2])
     assert np.array_equal(first.levels, second.levels)
     for path, level in zip(first.get_paths(), first.levels, strict=True):
         x, y = path.vertices.T
         assert np.exp(-((x - 1) ** 2) - ((y + 1) / 0.5) ** 2) == pytest.approx(level, abs=0.01)
-    assert canvases[0].axes[0].get_aspect() == 1
+    assert drawn[0].canvas.axes[0].get_aspect() == 1
 
 
 def test_densities_that_are_none_are_told(run: Run) -> None:
@@ -481,7 +466,7 @@ def test_densities_that_are_none_are_told(run: Run) -> None:
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)
-def test_sixteen_methods_with_long_labels_fit(kind: str, tmp_path: Path, canvases: list[Canvas]) -> None:
+def test_sixteen_methods_with_long_labels_fit(kind: str, tmp_path: Path, drawn: list[Page]) -> None:
     run = Run(tmp_path)
     for number in range(16):
         params = {"width": number, "loss": "kl"}
@@ -490,7 +475,7 @@ def test_sixteen_methods_with_long_labels_fit(kind: str, tmp_path: Path, canvase
     assert missing == ""
     with Image.open(path) as image:
         assert image.width == WIDTH and image.height < 3000
-    canvas, boxes = canvases[0], []
+    canvas, boxes = drawn[0].canvas, []
     for text in canvas.texts + [axes.title for axes in canvas.axes]:
         if text.get_text():
             boxes.append(text.get_window_extent())
@@ -500,16 +485,16 @@ def test_sixteen_methods_with_long_labels_fit(kind: str, tmp_path: Path, canvase
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)
-def test_labels_are_no_formulas_and_stay_on_their_line(kind: str, tmp_path: Path, canvases: list[Canvas]) -> None:
+def test_labels_are_no_formulas_and_stay_on_their_line(kind: str, tmp_path: Path, drawn: list[Page]) -> None:
     run = Run(tmp_path)
     label = "gan$\\frac{1}{2}$\n\x1b[31m\u202e雪_x^2"
     run.add(label, 0, width=1, loss="kl")
     _, missing = run.draw(kind)
     assert missing == ""
-    for text in texts(canvases[0]):
+    for text in texts(drawn[0].canvas):
         assert "\x1b" not in text and "\u202e" not in text
     if kind not in ("bars", "lines", "contours"):
-        assert any("gan$\\frac{1}{2}$" in text.replace("\n", "") for text in texts(canvases[0]))
+        assert any("gan$\\frac{1}{2}$" in text.replace("\n", "") for text in texts(drawn[0].canvas))
 
 
 def test_wrapping_keeps_every_character_that_fits_and_both_ends_of_what_does_not() -> None:
@@ -583,19 +568,19 @@ def test_the_plans_first_dataset_is_shown_or_missing(run: Run) -> None:
     assert run.draw("bars", values="psnr", dataset="digits", methods=["m0"], seed=0)[1] == ""
 
 
-def test_curves_of_one_seed_name_it_though_more_are_planned(run: Run, footnotes: list[str]) -> None:
+def test_curves_of_one_seed_name_it_though_more_are_planned(run: Run, drawn: list[Page]) -> None:
     run.planned = PLAN
     for number in (0, 2):
         run.fail(number)
     run.draw("curves", methods=["m0"], y="trained")
-    assert footnotes == ["On digits. One seed, 1."]
+    assert [page.footnote for page in drawn] == ["On digits. One seed, 1."]
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)
-def test_every_footnote_begins_with_the_dataset(kind: str, run: Run, footnotes: list[str]) -> None:
+def test_every_footnote_begins_with_the_dataset(kind: str, run: Run, drawn: list[Page]) -> None:
     run.draw(kind)
     run.draw(kind, dataset="mnist")
-    assert len(footnotes) == 2 and all(text.startswith("On digits. ") for text in footnotes)
+    assert len(drawn) == 2 and all(page.footnote.startswith("On digits. ") for page in drawn)
 
 
 HUGE = torch.tensor([[1.0, -1.0]], dtype=torch.float64) * 1e308 * (-1.0) ** torch.arange(40)[:, None]
@@ -628,16 +613,16 @@ def test_scores_that_no_axis_holds_leave_a_reason_and_no_picture(tmp_path: Path)
     assert not path.exists() and missing.startswith("it cannot be drawn: ")
 
 
-def test_one_panel_of_one_method_has_no_title(run: Run, canvases: list[Canvas]) -> None:
+def test_one_panel_of_one_method_has_no_title(run: Run, drawn: list[Page]) -> None:
     run.draw("contours", methods=["m1"])
     run.draw("points", methods=["m1"], points="flat")
-    assert [canvas.axes[0].get_title() for canvas in canvases] == ["", ""]
+    assert [page.canvas.axes[0].get_title() for page in drawn] == ["", ""]
     run.draw("points", methods=["m1"])
-    assert [one.get_title() for one in canvases[2].axes] == ["m1: flat", "m1: wide"]
+    assert [one.get_title() for one in drawn[2].canvas.axes] == ["m1: flat", "m1: wide"]
     for number in (0, 3):
         run.fail(number)
     run.draw("contours")
-    assert canvases[3].axes[0].get_title() == "m2"  # of three, so that it says whose it is
+    assert drawn[3].canvas.axes[0].get_title() == "m2"  # of three, so that it says whose it is
 
 
 @pytest.mark.parametrize(

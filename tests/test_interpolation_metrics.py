@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from made_up import Decoder, seeded
 from torch import Tensor, nn
 
 from benchsuite import NotApplicableError, Samples
@@ -16,18 +17,6 @@ from benchsuite.kit.samples import Reconstructions
 from benchsuite_plugins.metrics.interpolations import benchsuite_metrics, interpolations, triangles
 
 SIDE = 8
-
-
-class Decoder(nn.Module):
-    """A model that decodes by ``function``."""
-
-    def __init__(self, function: Any) -> None:
-        super().__init__()
-        self.decode = function
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 AXES = torch.randn(3, SIDE * SIDE, generator=seeded(1)) / 10

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import CommandLine
+from made_up import seeded
 from sklearn import decomposition
 from torch import Tensor, nn
 
@@ -21,10 +22,6 @@ from benchsuite_plugins.methods.vae import VAE
 REGISTRY = load_registry()
 NAMES = ("log_prob", "elbo", "iw_elbo")
 LOG_PROB, ELBO, IW_ELBO = (REGISTRY.get("metrics", name).compute for name in NAMES)
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def rows(n: int, seed: int) -> Tensor:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
+from made_up import Decoder, seeded
 from torch import Tensor, nn
 
 from benchsuite import NotApplicableError, Samples, Score
@@ -14,14 +14,6 @@ from benchsuite_plugins.metrics.paths import benchsuite_metrics, path_from_avera
 
 ANGLE = 2.0  # between the two codes on the circle
 ENDS = torch.tensor([[0.5], [0.5 + ANGLE]])
-
-
-class Decoder(nn.Module):
-    """A model that decodes by ``function``."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.decode = function
 
 
 def circle(z: Tensor) -> Tensor:
@@ -37,10 +29,6 @@ def affine(z: Tensor) -> Tensor:
 
 def flat(x: Tensor) -> Tensor:
     return x.flatten(1)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def values(score: Score) -> dict[str, float]:

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
+from made_up import Decoder, seeded
 from torch import Tensor, nn
 
 from benchsuite import NotApplicableError, Samples
 from benchsuite.kit.samples import Reconstructions
 from benchsuite_plugins.metrics.principal_vectors import benchsuite_metrics, principal_vectors
-
-
-class Decoder(nn.Module):
-    """A model that decodes by ``function``."""
-
-    def __init__(self, function: Any) -> None:
-        super().__init__()
-        self.decode = function
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
 
 SCALES = torch.tensor([4.0, 2.0, 1.0, 0.5])
 CODES = torch.randn(400, 4, generator=seeded()) * SCALES + 3

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import CommandLine
+from made_up import seeded
 from test_latents import distance_of_uniform_codes
 from torch import Tensor, nn
 
@@ -65,10 +66,6 @@ class Sharing:
                 torch.manual_seed(self.seed)
                 self.made[key] = make()
         return self.made[key]
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def rows_of(score: Any) -> dict[str, float]:

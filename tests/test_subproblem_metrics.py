@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from made_up import seeded
 from torch import Tensor, nn
 
 from benchsuite import DataSpec, NotApplicableError, Samples
@@ -21,10 +22,6 @@ UPDATE, EXAMPLES, KERNEL = (
 )
 IMAGES = DataSpec((1, 16, 16), "image", 64, latent_dim=6)
 VECTORS = DataSpec((2,), "vector", 64, latent_dim=2)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture(scope="module")

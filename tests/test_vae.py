@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from made_up import seeded
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
 
@@ -17,10 +18,6 @@ from benchsuite_plugins.methods.vae import VAE, Likelihood, VAEModel
 
 LIKELIHOODS = ["l2", "lap1", "bernoulli"]
 CPU = torch.device("cpu")
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 class LinearEncoder(nn.Module):
