@@ -78,7 +78,7 @@ _Readers = dict[str, Callable[[Any], Any]]
 
 _CHOICE: _Readers = {"methods": _texts, "dataset": _text, "seed": _whole(0)}
 _AXES: _Readers = _CHOICE | {"xlabel": _text, "ylabel": _text}
-_SHEETS: _Readers = _CHOICE | {"rows": _whole(1), "columns": _whole(1)}
+_SHEETS: _Readers = _CHOICE | {"rows": _whole(1)}
 _OVER_SEEDS: _Readers = {"error": _one_of("interval", "standard_error"), "reference": _expressions}
 _LOGS: _Readers = {"logx": _truth, "logy": _truth}
 

@@ -141,7 +141,7 @@ def _read(path: Path, method: str, material: Material) -> Sheet | None:
 def _page(sheets: Mapping[str, Sheet], material: Material) -> Page | None:
     if not sheets:
         return None
-    columns, scale = _arrangement(sheets, material.options.get("columns"))
+    columns, scale = _arrangement(sheets)
     room = (WIDTH - 2 * MARGIN - (columns - 1) * _BETWEEN) // columns
     shown = _cut(sheets, room, scale, columns, material.options.get("rows"))
     images = {method: sheet.drawn(scale) for method, sheet in shown.items()}
@@ -163,15 +163,15 @@ def _page(sheets: Mapping[str, Sheet], material: Material) -> Page | None:
     return Page(canvas, footnote, photo=any(sheet.images.shape[-1] == 3 for sheet in sheets.values()))
 
 
-def _arrangement(sheets: Mapping[str, Sheet], asked: int | None) -> tuple[int, int]:
+def _arrangement(sheets: Mapping[str, Sheet]) -> tuple[int, int]:
     """How many panels stand side by side, and how many times pixels are enlarged: as large as is useful."""
     widest = max(sheet.columns * (sheet.size[1] + _GAP) - _GAP for sheet in sheets.values())
     smallest = min(min(sheet.size) for sheet in sheets.values())
-    columns = min(asked or columns_for(len(sheets)), len(sheets))
+    columns = min(columns_for(len(sheets)), len(sheets))
     while True:
         room = (WIDTH - 2 * MARGIN - (columns - 1) * _BETWEEN) // columns
         scale = min(room // widest, max(1, _LARGEST // smallest))
-        if columns == 1 or (scale >= 1 and (asked or scale * smallest >= _SMALLEST)):
+        if columns == 1 or scale * smallest >= _SMALLEST:
             return columns, max(1, scale)
         columns -= 1
 
