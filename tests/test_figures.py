@@ -351,6 +351,20 @@ def test_lines_go_by_numbers_in_their_order_and_leave_gaps(tmp_path: Path, drawn
     assert list(line.get_xdata()) == [2, 4, 8, 16]
     assert np.array_equal(np.asarray(line.get_ydata(), dtype=float), [1, np.nan, 3, 4], equal_nan=True)
     assert missing == "psnr (seed 0): w4 on digits: error: ValueError: boom"
+    assert all(float(tick).is_integer() for tick in drawn[0].canvas.axes[0].get_xticks())
+
+
+def test_a_logarithmic_axis_has_numbers_however_little_it_spans(tmp_path: Path, drawn: list[Page]) -> None:
+    run = Run(tmp_path)
+    for width, value in ((1, 13.0), (2, 17.0), (3, 33.0)):
+        run.add(f"w{width}", 0, values={"psnr": value}, width=width)
+    run.draw("lines", group=None, logy=True)
+    axes = drawn[0].canvas.axes[0]
+    drawn[0].canvas.draw_without_rendering()
+    low, high = axes.get_ylim()
+    ticks = zip(axes.get_yticks(minor=True), axes.get_yticklabels(minor=True), strict=True)
+    shown = [label.get_text() for place, label in ticks if low <= place <= high]
+    assert [label for label in shown if label] == ["20", "30"]
 
 
 def test_lines_by_categories_stand_in_the_order_of_methods(run: Run, drawn: list[Page]) -> None:

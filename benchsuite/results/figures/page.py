@@ -195,12 +195,14 @@ def whole_ticks(axis: Axis) -> None:
 
 
 def logarithmic(axis: Axis) -> None:
-    """Make ``axis`` logarithmic, with plain numbers at its ticks, between decades too where it spans less than two."""
+    """Make ``axis`` logarithmic, with plain numbers at its ticks, the more between decades the fewer it spans."""
 
     def between(value: float, _: int | None) -> str:
         low, high = sorted(axis.get_view_interval())
+        if low <= 0 or high / low >= 100:
+            return ""
         digit = round(value / 10 ** math.floor(math.log10(value)))
-        return f"{value:g}" if low > 0 and high / low < 100 and digit in (2, 5) else ""
+        return f"{value:g}" if digit in ((2, 5) if high / low > 5 else (2, 3, 4, 5, 7)) else ""
 
     set_scale = axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale
     set_scale("log")

@@ -22,6 +22,7 @@ from benchsuite.results.figures.page import (
     logarithmic,
     new_canvas,
     style,
+    whole_ticks,
     width_of,
     wrapped,
 )
@@ -160,6 +161,8 @@ def lines(material: Material) -> Page | None:
         axes.set_xlim(-0.5, len(order) - 0.5)
     elif options.get("logx"):
         logarithmic(axes.xaxis)
+    elif all(isinstance(place, int) for line in by_line.values() for place in line):
+        whole_ticks(axes.xaxis)
     if log:
         logarithmic(axes.yaxis)
     references(axes, material)
