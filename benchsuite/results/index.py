@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchsuite.kit.text import frame_table
+from benchsuite.results.itemfile import OWN
 from benchsuite.results.items import item_order
 from benchsuite.results.reproduce import CLAIM_COLUMNS, OUTCOMES
 
@@ -15,7 +16,7 @@ _HEADING = """# Reports
 
 What became of the papers' tables, figures and claims. Each page says what the paper printed, what came out, what
 differs in the set-up, and how to make it again. A verdict is of the scale at which it was reached, and speaks for no
-other."""
+other. A statement has a verdict on each dataset."""
 
 
 def index_of(reports: Path) -> str:
@@ -39,14 +40,13 @@ def claims_of(page: Path) -> pd.DataFrame:
 
 
 def _counts(claims: dict[str, pd.DataFrame]) -> str:
-    """How many claims of each paper came to which verdict."""
-    papers = dict.fromkeys(name.partition("/")[0] for name in claims)
-    rows = [[paper, *_tally([of for name, of in claims.items() if name.startswith(f"{paper}/")])] for paper in papers]
-    return frame_table(pd.DataFrame([*rows, ["all", *_tally(list(claims.values()))]], columns=["paper", *OUTCOMES]))
-
-
-def _tally(frames: list[pd.DataFrame]) -> list[str]:
-    return [str(sum(int((frame["verdict"] == outcome).sum()) for frame in frames)) for outcome in OUTCOMES]
+    """How many sentences of each paper came to which verdict, and how many statements that no paper makes."""
+    frame = pd.concat([of.assign(paper=name.partition("/")[0]) for name, of in claims.items()])
+    ours = frame["place"] == OWN
+    papers = {paper: frame[~ours & (frame["paper"] == paper)] for paper in dict.fromkeys(frame["paper"])}
+    groups = {**papers, "all papers": frame[~ours], f"ours, {OWN}": frame[ours]}
+    rows = [[group, *[str((of["verdict"] == outcome).sum()) for outcome in OUTCOMES]] for group, of in groups.items()]
+    return frame_table(pd.DataFrame(rows, columns=["statements of", *OUTCOMES]))
 
 
 def _items(claims: dict[str, pd.DataFrame]) -> Iterator[str]:

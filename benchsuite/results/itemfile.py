@@ -23,6 +23,7 @@ from benchsuite.results.scores import check_names
 
 ScaleName = Literal["smoke", "small", "paper"]
 SCALES: tuple[ScaleName, ...] = get_args(ScaleName)
+OWN = "not in the paper"  # the place of a statement that is ours, such as a control that the paper lacks
 T = TypeVar("T")
 _KEYS = {"title", "source", "about", "recipe", "names", "published", "claims", "figures", *SCALES}
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")

@@ -24,6 +24,7 @@ _SCALE_NOTES = {
     "small": "This scale uses embedded data and small networks. Its verdicts do not speak for the paper's own scale.",
     "paper": "",
 }
+_INTERVALS = "Intervals are Student's, over seeds, and are not cut to the range of a score."
 _TOLERANCE = (
     "The same command on the same machine, with the same versions, gives the same numbers to the last bit. Elsewhere, "
     "and with other versions, rounding differs and training magnifies it: means move by less than their intervals."
@@ -81,8 +82,14 @@ def _heading(found: Reproduction) -> list[str]:
 def _scale_note(found: Reproduction) -> str:
     item, scale = found.item, found.scale
     own, papers = scale.recipe, item.scales["paper"].recipe if "paper" in item.scales else None
-    if papers is not None and (own.methods, own.datasets) == (papers.methods, papers.datasets):
-        return "It has the methods and data of the paper's own scale." if scale.name == "small" else ""
+    if scale.name != "small" or papers is None:
+        return _SCALE_NOTES[scale.name]
+    if (own.methods, own.datasets) == (papers.methods, papers.datasets):
+        return "It has the methods and data of the paper's own scale."
+    if {one.name for one in own.datasets} == {one.name for one in papers.datasets}:
+        return (
+            "It has the paper's own kind of data, not its sizes. Its verdicts do not speak for the paper's own scale."
+        )
     return _SCALE_NOTES[scale.name]
 
 
@@ -90,27 +97,28 @@ def _claims(found: Reproduction) -> list[str]:
     if not found.judged:
         return ["## Claims", "It makes no claim that a number could refute."]
     rows = [_claim_row(judged) for judged in found.judged]
-    frame = pd.DataFrame(rows, columns=["claim", "on", "verdict", "effect, 95% interval", "seeds"])
+    frame = pd.DataFrame(rows, columns=["claim", "statement", "on", "verdict", "effect, 95% interval", "seeds"])
     told = [_told(entry) for entry in found.item.claims]
     remarks = [
         f"- {judged.entry.name}{f' on {judged.on}' if judged.on else ''}: {clean(judged.verdict.reason)}"
         for judged in found.judged
         if judged.verdict.reason
     ]
-    sections = ["## Claims", frame_table(frame), "\n".join(told)]
+    sections = ["## Claims", frame_table(frame), _INTERVALS, "\n".join(told)]
     return [*sections, "Remarks on verdicts:", "\n".join(remarks)] if remarks else sections
 
 
 def _claim_row(judged: Judged) -> list[str]:
     verdict = judged.verdict
     effects = effects_text(verdict.parts) or "–"
-    return [judged.entry.name, judged.on, verdict.outcome, effects, str(len(verdict.seeds))]
+    entry = judged.entry
+    return [entry.name, f"`{entry.claim}`", judged.on, verdict.outcome, effects, str(len(verdict.seeds))]
 
 
 def _told(entry: ClaimEntry) -> str:
-    """A claim in words and as the statement it is judged by, which has no character that could end the code."""
+    """A claim in words."""
     note = f" *{clean(entry.note)}*" if entry.note else ""
-    return f"- **{entry.name}** ({clean(entry.place)}): {clean(entry.says)} `{entry.claim}`{note}"
+    return f"- **{entry.name}** ({clean(entry.place)}): {clean(entry.says)}{note}"
 
 
 def _published(found: Reproduction) -> list[str]:
