@@ -112,7 +112,7 @@ def _claim_row(judged: Judged) -> list[str]:
     verdict = judged.verdict
     effects = effects_text(verdict.parts) or "–"
     entry = judged.entry
-    return [entry.name, f"`{entry.claim}`", judged.on, verdict.outcome, effects, str(len(verdict.seeds))]
+    return [entry.name, str(entry.claim), judged.on, verdict.outcome, effects, str(len(verdict.seeds))]
 
 
 def _told(entry: ClaimEntry) -> str:
