@@ -22,7 +22,7 @@ WANTED = {
     "stochastic-clipping": ["table1", "table2", "figure1", "figure2"],
     "hidden-tasks": ["figure1", "figure2a", "figure2b", "figure3", "equation13", "appendix-a"],
     "flexible-priors": [*(f"figure{n}" for n in range(2, 8)), "proposition1", "inception", "diversity"],
-    "gan-thesis": [*(f"figure{n}" for n in range(1, 9)), "table1", "losses"],
+    "gan-thesis": [*(f"figure{n}" for n in range(1, 9)), "table1", "losses", "modes"],
 }
 ITEM = """
 title = "A title"

@@ -81,10 +81,29 @@ def test_every_code_of_an_injective_linear_decoder_is_found(solver: Any) -> None
     score = recovery_success(
         model, Sharing(), images=20, restarts=1, search=Search(solver, steps=steps, final_rate=falling)
     )
-    assert rows_of(score) == dict.fromkeys(
-        ["1e-4", "1e-3", "1e-2", "1e-1", "ever.1e-4", "ever.1e-3", "ever.1e-2", "ever.1e-1"], 1.0
-    )
-    assert score.n == 20 and float(score.arrays["error"].max()) < 1e-4
+    thresholds = ["1e-8", "1e-4", "1e-3", "1e-2", "1e-1"]
+    assert rows_of(score) == dict.fromkeys([*thresholds, *(f"ever.{name}" for name in thresholds)], 1.0)
+    assert score.n == 20 and float(score.arrays["error"].max()) < 1e-8
+
+
+def test_codes_that_end_at_a_bound_are_counted_and_those_not_found_apart() -> None:
+    """A step too long throws a code to the bound on the side of the right one; it stays where the start was nearer."""
+    model, shared = Decoder(UniformPrior(1), 1), Sharing()
+    thrown = Search("gradient_descent", "standard", steps=1, learning_rate=1e6, momentum=0.0)
+    task = generated_data(model, 400, 1, generator_with(shared.seed))
+    right, start = task.codes.squeeze(1), task.starts[0].squeeze(1)
+    bound = (right - start).sign()
+    at_bound = (bound - right).abs() < (start - right).abs()
+    failed = at_bound & ((bound - right).square() >= 1e-4)
+    score = recovery_success(model, shared, images=400, restarts=1, search=thrown)
+    rows = rows_of(score)
+    assert rows["at_bound"] == pytest.approx(float(at_bound.double().mean()), abs=1e-12)
+    assert rows["at_bound.failed"] == pytest.approx(float(failed.double().mean()), abs=1e-12)
+    assert 0.2 < rows["at_bound.failed"] < rows["at_bound"] < 0.8
+    assert set(score.references) == {"at_bound", "at_bound.failed"}
+    found = rows_of(recovery_success(model, Sharing(), images=50, restarts=1))
+    assert (found["1e-4"], found["at_bound"], found["at_bound.failed"]) == (1.0, 0.0, 0.0)
+    assert "at_bound" not in rows_of(recovery_success(Decoder(NormalPrior(1), 1), Sharing(), images=5))
 
 
 def test_codes_that_share_an_image_are_found_by_chance_and_more_often_on_any_path_than_at_last() -> None:

@@ -85,14 +85,20 @@ class Search:
     def _clipping(self, model: Model, generator: torch.Generator) -> Constraint | None:
         if self.clipping == "none":
             return None
-        prior: Any = getattr(model, "prior", None)
-        low, high = getattr(prior, "low", None), getattr(prior, "high", None)
-        if low is None or high is None:
+        bounds = prior_bounds(model)
+        if bounds is None:
             raise NotApplicableError("clipping needs a prior with bounds, such as prior=uniform")
-        return clipping(self.clipping, low, high, generator)
+        return clipping(self.clipping, *bounds, generator)
 
 
 DEFAULT_SEARCH = Search()
+
+
+def prior_bounds(model: Model) -> tuple[Tensor, Tensor] | None:
+    """The least and the largest code of the model's prior, (d,) each; None where it states none."""
+    prior: Any = getattr(model, "prior", None)
+    low, high = getattr(prior, "low", None), getattr(prior, "high", None)
+    return None if low is None or high is None else (low, high)
 
 
 class Generated(NamedTuple):
