@@ -364,7 +364,7 @@ def test_a_logarithmic_axis_has_numbers_however_little_it_spans(tmp_path: Path, 
     low, high = axes.get_ylim()
     ticks = zip(axes.get_yticks(minor=True), axes.get_yticklabels(minor=True), strict=True)
     shown = [label.get_text() for place, label in ticks if low <= place <= high]
-    assert [label for label in shown if label] == ["20", "30"]
+    assert [label for label in shown if label] == ["15", "20", "25", "30"]
 
 
 def test_lines_by_categories_stand_in_the_order_of_methods(run: Run, drawn: list[Page]) -> None:
@@ -414,13 +414,52 @@ def test_a_distribution_has_shared_bins_and_an_area_of_one(run: Run, drawn: list
     values = torch.tensor([1.0, 2, 2, 3, 3, 3, 9, float("inf")])
     run.keep(run.records[0], {"each": values})
     missing = run.draw("distribution", bins=4)[1]
-    assert missing == "m0: 1 of 8 values cannot be drawn"
+    assert missing == "m0: 1 of 8 values cannot be drawn, 1 being infinite"
     axes = drawn[0].canvas.axes[0]
     for patch in axes.patches:
         heights, edges = patch.get_data()[:2]  # type: ignore[attr-defined]
         assert float((heights * np.diff(edges)).sum()) == pytest.approx(1)
     assert any("median 3" in label for label in axes.get_legend_handles_labels()[1])
     assert axes.get_ylabel() == "density per dB" and axes.get_xlabel() == "each [dB]"
+
+
+def test_the_median_of_a_distribution_counts_what_is_infinite(run: Run, drawn: list[Page]) -> None:
+    values = torch.tensor([1.0, 2, 4, float("inf"), float("inf"), float("nan")])
+    run.keep(run.records[0], {"each": values})
+    assert run.draw("distribution")[1] == "m0: 3 of 6 values cannot be drawn, 2 being infinite"
+    assert "m0, median 4" in drawn[0].canvas.axes[0].get_legend_handles_labels()[1]
+    run.keep(run.records[0], {"each": torch.tensor([1.0, 2, float("inf"), float("inf"), float("inf")])})
+    run.draw("distribution")
+    assert "m0, median inf" in drawn[1].canvas.axes[0].get_legend_handles_labels()[1]
+
+
+def test_bars_of_a_logarithmic_axis_are_points_and_say_where_an_interval_has_no_lower_end(
+    tmp_path: Path, drawn: list[Page]
+) -> None:
+    run = Run(tmp_path)
+    for seed, value in enumerate([1.0, 2.0, 30.0]):
+        run.add("wide", seed, values={"psnr": value})
+        run.add("narrow", seed, values={"psnr": 10 + value / 30})
+    run.draw("bars", values="psnr", logy=True)
+    run.draw("bars", values="psnr", logy=True, methods=["narrow"])
+    run.draw("bars", values="psnr")
+    reaches = "An interval without a lower end reaches 0 or less."
+    assert [reaches in page.footnote for page in drawn] == [True, False, False]
+    assert [len(page.canvas.axes[0].patches) for page in drawn] == [0, 0, 2]
+    assert "Mean and 95% interval over 3 seeds." in drawn[0].footnote
+
+
+def test_a_fourteenth_kind_of_point_is_told_from_the_first_by_more_than_its_colour(
+    tmp_path: Path, drawn: list[Page]
+) -> None:
+    run = Run(tmp_path)
+    for number in range(16):
+        run.add(f"m{number}", 0, values={"psnr": 1.0 + number, "sharpness[k=2]": 1.0 + number})
+    run.draw("scatter")
+    points = drawn[0].canvas.axes[0].collections
+    fills = [tuple(one.get_facecolor()[0]) for one in points]  # type: ignore[index]
+    assert {fills[n] for n in range(13, 16)} == {(1.0, 1.0, 1.0, 1.0)}
+    assert (1.0, 1.0, 1.0, 1.0) not in fills[:13]
 
 
 def test_a_distribution_of_one_value_or_over_decades_is_drawn(run: Run, drawn: list[Page]) -> None:
@@ -511,6 +550,7 @@ def test_labels_are_no_formulas_and_stay_on_their_line(kind: str, tmp_path: Path
     run = Run(tmp_path)
     label = "gan$\\frac{1}{2}$\n\x1b[31m\u202e雪_x^2"
     run.add(label, 0, width=1, loss="kl")
+    run.add("other", 0, width=2, loss="kl")  # since what stands alone is not named
     _, missing = run.draw(kind)
     assert missing == ""
     for text in texts(drawn[0].canvas):
@@ -584,7 +624,7 @@ def test_what_an_interrupted_run_has_not_got_to_is_told(kind: str, run: Run) -> 
 
 def test_the_plans_first_dataset_is_shown_or_missing(run: Run) -> None:
     run.planned = PLAN | {"datasets": ["patches", "digits"]}
-    path, missing = run.draw("bars", values="psnr")
+    path, missing = run.draw("scatter", y="psnr")
     assert not path.exists()
     assert "m0 on patches: no record; it has not been run, or was cut off" in missing
     assert run.draw("bars", values="psnr", dataset="digits", methods=["m0"], seed=0)[1] == ""
@@ -631,7 +671,7 @@ def test_scores_that_no_axis_holds_leave_a_reason_and_no_picture(tmp_path: Path)
     run = Run(tmp_path)
     for seed, value in enumerate([1e-300, 1e308, 1.7e308]):
         run.add("m0", seed, values={"psnr": value})
-    path, missing = run.draw("bars", values="psnr", logy=True)
+    path, missing = run.draw("scatter", y="psnr")
     assert not path.exists() and missing.startswith("it cannot be drawn: ")
 
 

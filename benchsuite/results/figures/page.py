@@ -25,7 +25,7 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure as Canvas
 from matplotlib.font_manager import FontProperties
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -47,6 +47,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h", "d")
 CLASS_COLOURS = (*COLOURS, "#7F7F7F", "#882255", "#999933")  # the last two are Tol's; for ten classes
 LINES = ("-", "--", "-.", ":")
+_WITHIN_A_DECADE = (1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)  # where a logarithmic axis has ticks between powers of ten
 HATCHES = ("", "///", "...", "\\\\\\", "xxx", "ooo")
 
 _OWN: dict[str, Any] = {
@@ -172,8 +173,11 @@ def grow(canvas: Canvas, pixels: int) -> None:
     canvas.set_size_inches(*_inches(round(canvas.get_figheight() * DPI) + pixels))
 
 
-def legend_below(canvas: Canvas) -> None:
-    """What is labelled on any axes explained below all of them, each label once; the canvas grows by that much."""
+def legend_below(canvas: Canvas, *, enlarged: float = 1.0) -> None:
+    """What is labelled on any axes explained below all of them, each label once; the canvas grows by that much.
+
+    Marks of points are ``enlarged`` by a factor.
+    """
     told: dict[str, Artist] = {}
     for axes in canvas.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -183,9 +187,10 @@ def legend_below(canvas: Canvas) -> None:
     texts = [wrapped(label, WIDTH / 3 - 80, lines=3) for label in told]
     widest = max(width_of(line) for text in texts for line in text.split("\n"))
     columns = max(1, min(len(texts), int((WIDTH - 2 * MARGIN) / (widest + 80)), 6))
+    columns = -(-len(texts) // -(-len(texts) // columns))  # as many in each row, since it is filled by columns
     lines = -(-len(texts) // columns) * max(text.count("\n") + 1 for text in texts)
     grow(canvas, lines * (LINE + 4) + MARGIN)
-    looks: dict[str, Any] = {"ncols": columns, "frameon": False, "handlelength": 3.2}
+    looks: dict[str, Any] = {"ncols": columns, "frameon": False, "handlelength": 3.2, "markerscale": enlarged}
     canvas.legend(list(told.values()), texts, loc="outside lower center", **looks)
 
 
@@ -201,11 +206,15 @@ def logarithmic(axis: Axis) -> None:
         low, high = sorted(axis.get_view_interval())
         if low <= 0 or high / low >= 100:
             return ""
-        digit = round(value / 10 ** math.floor(math.log10(value)))
-        return f"{value:g}" if digit in ((2, 5) if high / low > 5 else (2, 3, 4, 5, 7)) else ""
+        digit = round(value / 10 ** math.floor(math.log10(value)), 1)
+        named = (2, 5) if high / low > 5 else (2, 3, 4, 5, 7) if high / low > 3 else _WITHIN_A_DECADE
+        return f"{value:g}" if digit in named else ""
 
     set_scale = axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale
     set_scale("log")
+    axis.set_minor_locator(LogLocator(subs=_WITHIN_A_DECADE))
+    axis.set_tick_params(which="both", length=3.5, pad=4)
+    axis.grid(visible=True, which="minor", linewidth=0.3)
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(FuncFormatter(between))
 

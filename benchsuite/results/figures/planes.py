@@ -32,7 +32,7 @@ from benchsuite.results.figures.page import (
 )
 
 _MOST_CLASSES = 30
-_LEVELS = 8
+_LEVELS, _LEVELS_BELOW_POINTS = 8, 5
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ def points(material: Material) -> Page | None:
         count = max(count, int(finite.sum()))
         if not finite.any():
             continue
-        size = 36.0 if finite.sum() <= 400 else 20.0
+        size = 40.0 if finite.sum() <= 400 else 30.0
         if not classes:
             one.scatter(places[finite, 0], places[finite, 1], s=size / 2, c=COLOURS[0], linewidths=0, alpha=0.6)
         else:
             _draw_classes(one, places, finite, panel.arrays[str(label)], classes, size)
         one.set_aspect("equal", adjustable="datalim")
     if classes:
-        legend_below(canvas)
+        legend_below(canvas, enlarged=1.8)
     marks = "; colours and marks are classes" if classes else ""
     return Page(
         canvas, f"Seed {material.seeds[0]}; {'' if len(panels) == 1 else 'up to '}{plural(count, 'point')}{marks}."
@@ -132,7 +132,8 @@ def contours(material: Material) -> Page | None:
             material.missing.add("", "no density is above 0")
         return None
     canvas, axes = _canvas_of(panels, len(options["density"]), material)
-    levels = highest * np.arange(1, _LEVELS + 1) / (_LEVELS + 1)
+    count = _LEVELS_BELOW_POINTS if "samples" in options else _LEVELS
+    levels = highest * np.arange(1, count + 1) / (count + 1)
     dark = ListedColormap(colormaps["cividis_r"](np.linspace(0.2, 1, 256)))
     lines, shown = None, 0
     for one, panel in zip(axes, panels, strict=True):
@@ -146,8 +147,10 @@ def contours(material: Material) -> Page | None:
         one.grid(visible=False)
     bar = canvas.colorbar(lines, ax=axes, label="density", shrink=0.8, aspect=30, format=FuncFormatter(_number))  # type: ignore[arg-type]
     bar.lines[0].set_linewidth(4)
-    with_points = f"; {plural(shown, 'point')}" if shown else ""
-    return Page(canvas, f"Seed {material.seeds[0]}; lines of equal density, the same on every panel{with_points}.")
+    several = len(panels) > 1
+    same, up_to = (", the same on every panel", "up to ") if several else ("", "")
+    with_points = f"; {up_to}{plural(shown, 'point')}" if shown else ""
+    return Page(canvas, f"Seed {material.seeds[0]}; lines of equal density{same}{with_points}.")
 
 
 def _number(value: float, _: int | None) -> str:
@@ -184,7 +187,7 @@ def _draw_samples(axes: Axes, panel: _Panel, name: str, grids: tuple[Array, Arra
         inside &= (places[:, column] >= grid.min()) & (places[:, column] <= grid.max())  # False for NaN
     if not inside.all():
         material.missing.add(panel.title, f"{int((~inside).sum())} of {len(places)} points lie outside of the grid")
-    axes.scatter(places[inside, 0], places[inside, 1], s=5, c="#666666", linewidths=0, alpha=0.6, zorder=1)
+    axes.scatter(places[inside, 0], places[inside, 1], s=6, c=COLOURS[1], linewidths=0, alpha=0.7, zorder=3)
     return int(inside.sum())
 
 

@@ -23,6 +23,7 @@ from benchsuite.results.figures.page import (
 from benchsuite.results.figures.values import references
 
 _MARKS = 8  # on a line
+_DENSE, _THIN = 2000, 0.6  # points above which a line is so thin that its noise does not fill the page
 _FEWEST_BINS, _MOST_BINS = 10, 60
 
 
@@ -33,7 +34,7 @@ def curves(material: Material) -> Page | None:
     axes = canvas.add_subplot()
     counts: list[int] = []
     seeds: set[int] = set()
-    averaged, whole = False, True
+    averaged, banded, whole = False, False, True
     total = len(material.methods) * len(names)
     for number, (method, name) in enumerate((m, n) for m in material.methods for n in names):
         across, found, flattened = _of_seeds(material, method, name)
@@ -43,7 +44,8 @@ def curves(material: Material) -> Page | None:
         values = np.stack(list(found.values()))
         whole &= bool((across == np.round(across)).all())
         look = _look(material.methods.index(method), names.index(name), len(material.methods), len(names))
-        label = ", ".join(text for text, told in ((method, True), (name, len(names) > 1)) if told)
+        parts = ((method, len(material.methods) > 1 or len(names) == 1), (name, len(names) > 1))
+        label = ", ".join(text for text, told in parts if told)
         with np.errstate(invalid="ignore"):
             middle, low, high = values.mean(0), values.min(0), values.max(0)
         step = max(1, len(across) // _MARKS)
@@ -55,10 +57,12 @@ def curves(material: Material) -> Page | None:
             marker=look.marker,
             markevery=(number * step // max(1, total) % step, step),
             markersize=5,
+            linewidth=_THIN if len(across) > _DENSE else None,
             label=label,
         )
         if len(found) > 1:
             axes.fill_between(across, low, high, color=look.colour, alpha=0.15, linewidth=0)
+            banded |= bool(np.nanmax(high - low) > 0)
         counts.append(len(found))
         seeds |= found.keys()
     if not counts:
@@ -71,15 +75,17 @@ def curves(material: Material) -> Page | None:
     references(axes, material)
     axes.set_xlabel(wrapped(options.get("xlabel") or options.get("x", "index"), 0.9 * WIDTH))
     axes.set_ylabel(wrapped(options.get("ylabel") or ", ".join(names), 400, lines=3))
-    legend_below(canvas)
-    return Page(canvas, _curves_note(counts, averaged, options.get("average", "mean"), seeds))
+    if total > 1 or options.get("reference"):
+        legend_below(canvas)
+    return Page(canvas, _curves_note(counts, banded, averaged, options.get("average", "mean"), seeds))
 
 
-def _curves_note(counts: Sequence[int], averaged: bool, average: str, seeds: Collection[int]) -> str:
+def _curves_note(counts: Sequence[int], banded: bool, averaged: bool, average: str, seeds: Collection[int]) -> str:
     over = plural(max(counts), "seed") if min(counts) == max(counts) else f"{min(counts)} to {max(counts)} seeds"
     one = f"One seed, {min(seeds)}." if len(seeds) == 1 else "Each line is one seed."
-    note = f"Mean over {over}; bands are their range." if max(counts) > 1 else one
-    return f"{note} Of each seed the {average} over the rows of an array." if averaged else note
+    range_of = "bands are their range" if banded else "they are all the same"
+    note = f"Mean over {over}; {range_of}." if max(counts) > 1 else one
+    return f"{note} Of each seed the {average} over what was measured." if averaged else note
 
 
 def _of_seeds(material: Material, method: str, name: str) -> tuple[Array, dict[int, Array], bool]:
@@ -148,6 +154,7 @@ def distribution(material: Material) -> Page | None:
     """The distribution of the values of an array: a line for each method over the same bins, medians marked."""
     options, name = material.options, material.options["array"]
     found: dict[str, Array] = {}
+    medians: dict[str, float] = {}
     unit = ""
     for method in material.methods:
         record = material.first_record(method)
@@ -159,16 +166,19 @@ def distribution(material: Material) -> Page | None:
         values = arrays[name].ravel()
         kept = values[np.isfinite(values) & ((values > 0) | (not options.get("logx", False)))]
         if len(kept) < len(values):
-            material.missing.add(method, f"{len(values) - len(kept)} of {len(values)} values cannot be drawn")
+            infinite = int(np.isinf(values).sum())
+            why = f", {infinite} being infinite" if infinite else ""
+            material.missing.add(method, f"{len(values) - len(kept)} of {len(values)} values cannot be drawn{why}")
         if len(kept):
             found[method] = kept
+            medians[method] = float(np.median(values[~np.isnan(values)]))  # of those that cannot be drawn too
     if not found:
         return None
     edges = _edges(list(found.values()), options.get("bins"), options.get("logx", False))
     canvas = new_canvas(460)
     axes = canvas.add_subplot()
     for number, (method, values) in enumerate(found.items()):
-        look, middle = style(material.methods.index(method)), float(np.median(values))
+        look, middle = style(material.methods.index(method)), medians[method]
         heights = _density(values, edges, options.get("logx", False))
         first, last = np.flatnonzero(heights)[[0, -1]]  # of the bins that are not empty
         axes.stairs(
@@ -182,7 +192,8 @@ def distribution(material: Material) -> Page | None:
         bin_of = min(max(int(np.searchsorted(edges, middle, side="right")) - 1, 0), len(heights) - 1)
         mark = {"color": look.colour, "marker": look.marker, "linestyle": look.line, "markeredgecolor": "white"}
         label = f"{method}, median {middle:.4g}"
-        axes.plot([middle], [heights[bin_of]], label=label, markersize=9, zorder=4 + number, **mark)  # type: ignore[arg-type]
+        height = heights[bin_of] if edges[0] <= middle <= edges[-1] else math.nan
+        axes.plot([middle], [height], label=label, markersize=9, zorder=4 + number, **mark)  # type: ignore[arg-type]
     if options.get("logx"):
         logarithmic(axes.xaxis)
     if options.get("logy"):
@@ -195,7 +206,8 @@ def distribution(material: Material) -> Page | None:
     legend_below(canvas)
     sizes = sorted({len(values) for values in found.values()})
     count = plural(sizes[0], "value") if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} values"
-    return Page(canvas, f"Seed {material.seeds[0]}; {count} for each method; marks are medians.")
+    of_each = " for each method" if len(found) > 1 else ""
+    return Page(canvas, f"Seed {material.seeds[0]}; {count}{of_each}; marks are medians.")
 
 
 def _edges(values: Sequence[Array], bins: int | None, log: bool) -> Array:

@@ -14,6 +14,7 @@ from benchsuite.results.expressions import parse_expression, series
 from benchsuite.results.figures.material import Material, plural, with_unit
 from benchsuite.results.figures.page import (
     LINE,
+    MARKERS,
     WIDTH,
     Page,
     Style,
@@ -53,7 +54,10 @@ def _point(values: Iterable[float], error: str) -> _Point:
 
 
 def bars(material: Material) -> Page | None:
-    """Bars for each method, those of several metrics side by side; metrics of another unit on axes of their own."""
+    """Bars for each method, those of several metrics side by side; metrics of another unit on axes of their own.
+
+    On a logarithmic axis, where the length of a bar means nothing, points take their place.
+    """
     options, error = material.options, material.options.get("error", "interval")
     found: dict[str, dict[str, _Point]] = {}
     for metric in options["values"]:
@@ -72,10 +76,11 @@ def bars(material: Material) -> Page | None:
     order = list(found)
     for number, (unit, metrics) in enumerate(groups.items()):
         axes = canvas.add_subplot(len(groups), 1, number + 1)
-        _draw_bars(axes, methods, {metric: found[metric] for metric in metrics}, order)
-        axes.set_ylabel(_fitting(options.get("ylabel") or with_unit(", ".join(metrics), unit), 300))
-        if options.get("logy"):
+        log = bool(options.get("logy"))
+        if log:
             logarithmic(axes.yaxis)
+        _draw_bars(axes, methods, {metric: found[metric] for metric in metrics}, order, log)
+        axes.set_ylabel(_fitting(options.get("ylabel") or with_unit(", ".join(metrics), unit), 300))
         _name_methods(axes, methods, turned, number == len(groups) - 1)
     if len(groups) == 1:
         references(canvas.axes[0], material)
@@ -84,7 +89,10 @@ def bars(material: Material) -> Page | None:
     canvas.axes[-1].set_xlabel(wrapped(options.get("xlabel", ""), WIDTH - _AXIS))
     if len(order) > 1 or (len(groups) == 1 and options.get("reference")):
         legend_below(canvas)
-    return Page(canvas, _over_seeds([p for points in found.values() for p in points.values()], error, "bar"))
+    drawn = [point for points in found.values() for point in points.values()]
+    below = options.get("logy") and any(0 < point.mean <= point.error for point in drawn)
+    note = " An interval without a lower end reaches 0 or less." if below else ""
+    return Page(canvas, _over_seeds(drawn, error, "point" if options.get("logy") else "bar") + note)
 
 
 def _without_impossible(points: Mapping[str, _Point], log: bool, metric: str, material: Material) -> dict[str, _Point]:
@@ -95,7 +103,7 @@ def _without_impossible(points: Mapping[str, _Point], log: bool, metric: str, ma
 
 
 def _draw_bars(
-    axes: Axes, methods: Sequence[str], found: Mapping[str, Mapping[str, _Point]], order: Sequence[str]
+    axes: Axes, methods: Sequence[str], found: Mapping[str, Mapping[str, _Point]], order: Sequence[str], log: bool
 ) -> None:
     width = 0.8 / len(found)
     for number, (metric, points) in enumerate(found.items()):
@@ -103,12 +111,15 @@ def _draw_bars(
         places = [methods.index(method) - 0.4 + (number + 0.5) * width for method in points]
         heights = [point.mean for point in points.values()]
         label = metric if len(order) > 1 else None
-        fill: dict[str, Any] = {"color": look.colour, "hatch": look.hatch, "edgecolor": "white", "linewidth": 0.5}
-        axes.bar(places, heights, width, label=label, **fill)
+        if log:
+            axes.plot(places, heights, color=look.colour, marker=look.marker, linestyle="none", label=label)
+        else:
+            fill: dict[str, Any] = {"color": look.colour, "hatch": look.hatch, "edgecolor": "white", "linewidth": 0.5}
+            axes.bar(places, heights, width, label=label, **fill)
         _error_bars(axes, places, list(points.values()))
     axes.set_xlim(-0.6, len(methods) - 0.4)
     axes.grid(visible=False, axis="x")
-    if any(point.mean < 0 for points in found.values() for point in points.values()):
+    if not log and any(point.mean < point.error for points in found.values() for point in points.values()):
         axes.axhline(0, color="black", linewidth=0.8)
 
 
@@ -235,9 +246,12 @@ def scatter(material: Material) -> Page | None:
         if len(kept) < len(places):
             material.missing.add(method, "not above 0, as a logarithmic axis needs it")
         if kept:
-            look, fill = style(number), {"edgecolors": "white", "linewidths": 0.4, "s": 45}
+            look, hollow = style(number), number >= len(MARKERS)  # a marker that was used already comes back hollow
+            fill: dict[str, Any] = {"c": look.colour, "edgecolors": "white", "linewidths": 0.4}
+            if hollow:
+                fill = {"c": "white", "edgecolors": look.colour, "linewidths": 1.6}
             across, up = [p[0] for p in kept], [p[1] for p in kept]
-            axes.scatter(across, up, c=look.colour, marker=look.marker, label=method, zorder=3, **fill)  # type: ignore[arg-type]
+            axes.scatter(across, up, s=55, marker=look.marker, label=method, zorder=3, **fill)
             shown, seeds = shown + len(kept), seeds | {p[2] for p in kept}
     if not shown:
         return None
