@@ -138,6 +138,7 @@ def test_what_is_there_to_be_compared_with_has_no_direction(images: suite.Outcom
         "pag_raw.ideal",
         "prior_disagreement.ideal",
         "prior_disagreement.codes",
+        "prior_fd.ideal",
         "recovery_consistency.baseline",
     }
     assert {directions[name] for name in references} == {"none"}
@@ -165,4 +166,4 @@ def test_one_protocol_has_one_score_however_it_is_spelt(folder: Path) -> None:
     spellings = [name, f"{name}[draws=1000]", f"{name}[rows=1024,distance=nearest]"]
     suite.run({"methods": "pca", "subset": 100, "metrics": spellings}, out=folder / "spelt")
     found = values(folder / "spelt")
-    assert len(found) == 12 and len(set(found.values())) == 4
+    assert len(found) == 15 and len(set(found.values())) == 5

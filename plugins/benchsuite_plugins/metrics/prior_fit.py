@@ -1,5 +1,5 @@
 """How well a model's prior fits the codes of its training data: ``pag``, ``pag_raw``, ``gaussianity``,
-``prior_disagreement``.
+``prior_disagreement``, ``prior_fd``.
 
 All but ``gaussianity``, which needs no prior, look at codes in units of the model's own prior. Of one that states
 neither deviations nor covariance, as the one that ``pgan`` has learnt, they compare with N(0, I), as the paper does. A
@@ -11,7 +11,7 @@ data. That is the squared distance from their mean plus a number that is the sam
 longest draws and is blind to a hole in the midst of the codes. ``prior_disagreement`` takes the distance from the
 nearest code, and the paper's with ``distance=mean``. Where codes are much shorter than the prior's draws, these draws
 are nearer to them than to each other, and farther away than codes of data are from each other: that the prior reaches
-beyond the codes is told by row ``codes``, not by ``ideal``.
+beyond the codes is told by rows ``codes`` and ``beyond``, not by ``ideal``.
 
 Source: Kilcher, Lucchi, Hofmann, Flexible Prior Distributions for Deep Generative Models (2017), sections 2.2 and 4.2;
 its codes are those of ``codes_by=reversal``.
@@ -20,19 +20,22 @@ its codes are those of ``codes_by=reversal``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
-from benchsuite import Metric, PositiveInt, Score, hookimpl
+from benchsuite import Between, Metric, NotApplicableError, PositiveInt, Score, hookimpl
 from benchsuite.kit.coding import CodesBy, decoded, prior_draws
+from benchsuite.kit.frechet import Gaussian
 from benchsuite.kit.latents import ideal_prior_agreement, normal_shape, prior_agreement, spectrum, standardised
+from benchsuite.kit.moments import Moments
 from benchsuite.kit.neighbours import manifolds, nearest
 
 Distance = Literal["nearest", "mean"]
 
 _FARTHEST = 20  # draws, as in the paper
+_MOST = 0.95  # of the codes, beyond which a draw is unlikely to be one
 
 
 def pag(
@@ -87,9 +90,11 @@ def prior_disagreement(
 
     Rows ``all``, the mean over the draws; ``farthest``, over the 20 farthest of them, which are decoded into a picture,
     the farthest first; ``codes``, the same distance of codes of the data from the others of them, over as large a share
-    of these, the farthest: what is above it lies farther out than data do; and ``ideal``, what ``farthest`` is where
-    the codes of the data are as many draws of the prior, which says how long codes are: shorter ones are below it, and
-    longer ones, far from every draw in many dimensions, above. ``codes`` is infinite for a single code.
+    of these, the farthest: what is above it lies farther out than data do; ``beyond``, the share of draws that lie
+    farther out than 95% of the codes do, in [0, 1] and near 0.05 where draws and codes have one law; and ``ideal``,
+    what ``farthest`` is where the codes of the data are as many draws of the prior, which says how long codes are:
+    shorter ones are below it, and longer ones, far from every draw in many dimensions, above. ``codes`` is infinite
+    for a single code.
     """
     drawn, prior = prior_draws(model, draws, generator), getattr(model, "prior", None)
     others = standardised(prior_draws(model, len(codes_train), generator), prior)
@@ -105,12 +110,38 @@ def prior_disagreement(
             "farthest": float(distances[:_FARTHEST].mean()),
             "all": float(distances.mean()),
             "codes": float(among[:share].mean()),
+            "beyond": float((distances.cpu() > torch.quantile(among, _MOST)).double().mean()),
             "ideal": float(ideal[:_FARTHEST].mean()),
         },
         arrays={"distances": distances, "codes": farthest},
         pictures=_pictures(model, farthest),
         references=["codes", "ideal"],
     )
+
+
+def prior_fd(
+    model: Any,
+    codes_train: Tensor,
+    generator: torch.Generator,
+    *,
+    rows: PositiveInt = 1024,
+    codes_by: CodesBy = "own",
+    draws: Annotated[int, Between(2)] = 10_000,
+) -> Score:
+    """The squared Frechet distance of draws of the prior from the codes of the data, at least 0.
+
+    Row ``ideal`` is what as many other draws as there are codes have, which is above 0 for few of them. Raises
+    NotApplicableError for a single code.
+    """
+    prior = getattr(model, "prior", None)
+    if len(codes_train) < 2:
+        raise NotApplicableError(f"a covariance needs two codes; got {len(codes_train)}")
+    drawn, others = (prior_draws(model, n, generator) for n in (draws, len(codes_train)))
+    of_draws, of_others, of_codes = (
+        Gaussian.of(Moments.of([standardised(each, prior)])) for each in (drawn, others, codes_train)
+    )
+    found = {"": of_draws.distance_to(of_codes), "ideal": of_draws.distance_to(of_others)}
+    return Score(found, references=["ideal"])
 
 
 def _agreement(codes: Tensor, model: Any, *, scaled: bool, centred: bool) -> Score:
@@ -154,10 +185,11 @@ def _pictures(model: Any, codes: Tensor) -> Mapping[str, Tensor]:
 
 @hookimpl
 def benchsuite_metrics() -> Sequence[Metric]:
-    """Provides ``pag``, ``pag_raw``, ``gaussianity`` and ``prior_disagreement``."""
+    """Provides ``pag``, ``pag_raw``, ``gaussianity``, ``prior_disagreement`` and ``prior_fd``."""
     return [
         Metric("pag", pag, higher_is_better=False, unit="nats", default=False),
         Metric("pag_raw", pag_raw, higher_is_better=None, unit="nats", default=False),
         Metric("gaussianity", gaussianity, higher_is_better=None, default=False),
-        Metric("prior_disagreement", prior_disagreement, higher_is_better=False, version=2, default=False),
+        Metric("prior_disagreement", prior_disagreement, higher_is_better=False, version=3, default=False),
+        Metric("prior_fd", prior_fd, higher_is_better=False, default=False),
     ]
