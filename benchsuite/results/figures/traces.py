@@ -62,7 +62,7 @@ def curves(material: Material) -> Page | None:
         )
         if len(found) > 1:
             axes.fill_between(across, low, high, color=look.colour, alpha=0.15, linewidth=0)
-            banded |= bool(np.nanmax(high - low) > 0)
+            banded |= bool((high > low).any())
         counts.append(len(found))
         seeds |= found.keys()
     if not counts:
