@@ -120,7 +120,7 @@ def test_what_plots_need_is_kept_with_each_score(images: suite.Outcome) -> None:
                 store, name = RunStore(images.store.path), row.selection.partition("[")[0]
                 arrays.setdefault(name, set()).update(store.arrays(record.cell.key, row))
                 pictures.setdefault(name, set()).update(store.pictures(record.cell.key, row))
-    assert {name for name, found in arrays.items() if not found} <= COSTS | {"noise_slope"}
+    assert {name for name, found in arrays.items() if not found} <= COSTS | {"noise_slope", "prior_fd"}
     assert arrays["pag"] == arrays["pag_raw"] == {"spectrum"}
     assert pictures["prior_disagreement"] == {"farthest"}
     assert pictures["reconstruction_curve"] == {"trained", "untrained"}
