@@ -62,7 +62,7 @@ FLOORS = [
     ["results.pages", "results.index"],
     ["suite"],
     ["papers"],
-    ["cli.options", "cli.tables", "cli.progress"],
+    ["cli.options", "cli.tables", "cli.progress", "cli.interrupts"],
     ["cli.outcome"],
     ["cli.run", "cli.plan", "cli.score", "cli.list", "cli.plugins", "cli.prepare", "cli.report", "cli.env"]
     + ["cli.reproduce"],

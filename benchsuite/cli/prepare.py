@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from benchsuite.cli.interrupts import interrupts_kept
 from benchsuite.cli.options import json_flag
 from benchsuite.errors import SelectionError, reason_of
 from benchsuite.harness.recipe import parse_selections
@@ -57,8 +58,13 @@ def command(names: tuple[str, ...], listing: bool, skip_bad: bool, force: bool, 
     registry = load_registry()
     chosen = [bound for selection in selections for bound in bind_prepared(selection, registry)]
     results: list[dict[str, Any]] = []
-    with _progress() as (report, say):
-        work = Preparation(skip_bad, force, report, say)
+    with interrupts_kept() as check, _progress() as (report, say):
+
+        def heard(what: str, done: int, of: int | None) -> None:
+            check()
+            report(what, done, of)
+
+        work = Preparation(skip_bad, force, heard, say)
         for bound in chosen:
             try:
                 prepared = asdict(prepare(bound, cache, work, registry)) | {"error": ""}

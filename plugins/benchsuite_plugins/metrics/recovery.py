@@ -76,9 +76,10 @@ def recovery_success(
 
     Of the codes with the least error of ``restarts`` paths; rows ``ever`` count what any point of any path came to,
     which nobody without z could pick out, as the paper's implementation does. In [0, 1], 1 where every code is found;
-    codes that more than one image has, or that no image shows, cannot be. 1e-8 stands for arbitrary precision: an error of
-    1e-4 in a component is about what a squared loss in single precision resolves. Where the prior has bounds, ``at_bound`` is the share of codes with a
-    component at one or beyond, and ``at_bound.failed`` of those that are not found to 1e-4 besides, of all images.
+    codes that more than one image has, or that no image shows, cannot be. 1e-8 stands for arbitrary precision: an error
+    of 1e-4 in a component is about what a squared loss in single precision resolves. Where the prior has bounds,
+    ``at_bound`` is the share of codes with a component at one or beyond, and ``at_bound.failed`` of those that are not
+    found to 1e-4 besides, of all images.
     """
     found = _found(model, shared, images, restarts, search)
     rows = {name: _share_below(found.error, threshold) for name, threshold in _THRESHOLDS.items()}
