@@ -59,11 +59,12 @@ def bars(material: Material) -> Page | None:
     On a logarithmic axis, where the length of a bar means nothing, points take their place.
     """
     options, error = material.options, material.options.get("error", "interval")
+    log = bool(options.get("logy"))
     found: dict[str, dict[str, _Point]] = {}
     for metric in options["values"]:
         by_method = {method: material.values(metric, method) for method in material.methods}
         points = {method: _point(values.values(), error) for method, values in by_method.items() if values}
-        found[metric] = _without_impossible(points, options.get("logy", False), metric, material)
+        found[metric] = _without_impossible(points, log, metric, material)
     found = {metric: points for metric, points in found.items() if points}
     methods = [method for method in material.methods if any(method in points for points in found.values())]
     if not methods:
@@ -76,7 +77,6 @@ def bars(material: Material) -> Page | None:
     order = list(found)
     for number, (unit, metrics) in enumerate(groups.items()):
         axes = canvas.add_subplot(len(groups), 1, number + 1)
-        log = bool(options.get("logy"))
         if log:
             logarithmic(axes.yaxis)
         _draw_bars(axes, methods, {metric: found[metric] for metric in metrics}, order, log)
@@ -90,9 +90,9 @@ def bars(material: Material) -> Page | None:
     if len(order) > 1 or (len(groups) == 1 and options.get("reference")):
         legend_below(canvas)
     drawn = [point for points in found.values() for point in points.values()]
-    below = options.get("logy") and any(0 < point.mean <= point.error for point in drawn)
+    below = log and any(0 < point.mean <= point.error for point in drawn)
     note = " An interval without a lower end reaches 0 or less." if below else ""
-    return Page(canvas, _over_seeds(drawn, error, "point" if options.get("logy") else "bar") + note)
+    return Page(canvas, _over_seeds(drawn, error, "point" if log else "bar") + note)
 
 
 def _without_impossible(points: Mapping[str, _Point], log: bool, metric: str, material: Material) -> dict[str, _Point]:

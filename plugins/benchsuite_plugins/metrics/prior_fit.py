@@ -92,10 +92,9 @@ def prior_disagreement(
     the farthest first; ``codes``, the same distance of codes of the data from the others of them, over as large a share
     of these, the farthest: what is above it lies farther out than data do; ``beyond``, the share of draws that lie
     farther out than 95% of the codes do, in [0, 1], near 0.05 where draws and codes have one law and below it where
-    codes have the longer tails; and ``ideal``,
-    what ``farthest`` is where the codes of the data are as many draws of the prior, which says how long codes are:
-    shorter ones are below it, and longer ones, far from every draw in many dimensions, above. ``codes`` is infinite
-    for a single code.
+    codes have the longer tails; and ``ideal``, what ``farthest`` is where the codes of the data are as many draws of
+    the prior, which says how long codes are: shorter ones are below it, and longer ones, far from every draw in many
+    dimensions, above. ``codes`` is infinite for a single code.
     """
     drawn, prior = prior_draws(model, draws, generator), getattr(model, "prior", None)
     others = standardised(prior_draws(model, len(codes_train), generator), prior)
