@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -307,25 +309,21 @@ class Record:
     contended: bool = False
     attempts: int = 1
     notes: tuple[str, ...] = ()
+    reference: bool = False  # the model hands out training data by design: there to be compared with, no contestant
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that ``json.dumps`` accepts and ``from_json`` reads back."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Record:
-        """The record that ``to_json`` wrote. Raises KeyError or TypeError for anything else."""
-        fields = dict(data)
-        cell = fields["cell"]
-        fields["cell"] = Cell(**{**cell, "metrics": tuple(cell["metrics"])})
-        fields["metrics"] = tuple(MetricRow(**row) for row in fields["metrics"])
-        fields["phases"] = tuple(PhaseRow(**row) for row in fields["phases"])
-        fields["notes"] = tuple(fields["notes"])
-        numbers = [row.value for row in fields["metrics"]] + [phase.seconds for phase in fields["phases"]]
-        statuses = {fields["status"]} | {row.status for row in fields["metrics"]}
-        if not all(n is None or isinstance(n, int | float) for n in numbers) or not statuses <= set(get_args(Status)):
-            raise TypeError("a record holds numbers and known statuses")
-        return cls(**fields)
+    def from_json(cls, data: Mapping[str, Any] | bytes) -> Record:
+        """The record that ``to_json`` wrote, as a dictionary or as JSON text. Raises ValueError for anything else."""
+        if not isinstance(data, bytes):
+            return msgspec.convert(data, cls)
+        try:
+            return msgspec.json.decode(data, type=cls)
+        except msgspec.DecodeError:  # JSON knows no infinity, and a score may be infinite
+            return msgspec.convert(json.loads(data), cls)
 
 
 @dataclass(frozen=True)
@@ -348,14 +346,37 @@ class Executor(ABC):
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a reporter is given: a run's tables, and where the run lies.
+class Picture:
+    """A picture of a report, as the bytes of a PNG. ``section`` is what it shows, ``title`` whose.
 
-    ``results`` and ``timings`` are the frames of results.csv and timings.csv, ``comparison``, ``timing`` (seconds) and
-    ``rates`` (items per second, memory and sizes) the tables that people read, one per dataset, ``failures`` the rows
-    that did not come to a number, ``cautions`` what has to be known of numbers that are marked with a dagger,
-    ``protocols`` how each metric was computed. ``untimed`` says which cells ``timing`` and ``rates`` leave out and why;
-    it is empty where they have all.
+    Sections are ``ranks``, ``phases``, ``pareto``, ``curves``, ``samples``, ``reconstructions``, ``interpolations`` and
+    ``codes``. ``caption`` says what is seen; ``missing`` what is not, and why, empty where all is there.
+    """
+
+    section: str
+    title: str
+    caption: str
+    png: bytes
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a reporter is given: the tables of one run or several, and what they are made from.
+
+    - ``results`` and ``timings``: the frames of results.csv and timings.csv;
+    - ``summary``: a row for each dataset, metric, protocol and method; see benchsuite.results.summary. Its ``shown`` is
+      the text of ``comparison``, whose tables, one per dataset, have methods as rows and metrics as columns; its
+      ``lead`` says which are ``best``, or ``significant`` where seeds tell them from all others;
+    - ``contest``: a row for each dataset and metric with a direction: who is best, and whether seeds decide it;
+    - ``ranks``: mean ranks over datasets, a row for each metric and method, where there are enough datasets;
+    - ``timing`` (seconds), ``metric_timing`` (of each metric) and ``rates`` (items per second, memory and sizes):
+      tables of what cells cost, one per dataset and machine; ``contended`` the seconds of cells that did not run
+      alone. ``untimed`` says which cells the others leave out and why, and is empty where they have all;
+    - ``failures``: the rows that did not come to a number; ``cautions``: what has to be known of numbers that are
+      marked with a dagger; ``protocols``: how each metric was computed;
+    - ``warnings``: sentences on what keeps numbers from being compared or trusted;
+    - ``pictures``: draws them, each time it is called; at most ``limit`` bytes of them, saying what was left out.
     """
 
     name: str
@@ -367,9 +388,16 @@ class Report:
     failures: pd.DataFrame
     cautions: pd.DataFrame
     protocols: pd.DataFrame
+    summary: pd.DataFrame
+    contest: pd.DataFrame
+    ranks: pd.DataFrame
+    pictures: Callable[[int], Sequence[Picture]]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     rates: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    metric_timing: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    contended: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     untimed: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 class Reporter(ABC):

@@ -11,6 +11,7 @@ runs/<name>/
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
 import os
@@ -23,10 +24,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from benchsuite.contracts import Cell, MetricRow, Record
+from benchsuite.contracts import Cell, MetricRow, PhaseRow, Record
 from benchsuite.errors import StoreError
 from benchsuite.harness import exhibits
 from benchsuite.kit.files import locked, write_text
+from benchsuite.kit.text import spreadsheet_safe
 
 RESULT_COLUMNS = [
     "run",
@@ -45,6 +47,7 @@ RESULT_COLUMNS = [
     "fingerprint",
     "environment",
 ]
+_OF_A_SCORE = ("status", "reason", "metric", "value", "unit", "direction", "n", "fingerprint")
 TIMING_COLUMNS = [
     "run",
     "cell",
@@ -62,6 +65,9 @@ TIMING_COLUMNS = [
     "threads",
     "contended",
 ]
+
+
+_UNKNOWN = PhaseRow("cell", 0.0, 0.0, 0, None, None)  # stands for the phases of a cell that left none
 
 
 class RunStore:
@@ -108,10 +114,10 @@ class RunStore:
     def record(self, key: str) -> Record | None:
         """The record of one cell, or None where there is none that can be read."""
         try:
-            return Record.from_json(json.loads((self.cell_folder(key) / "record.json").read_text(encoding="utf-8")))
+            return Record.from_json((self.cell_folder(key) / "record.json").read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError):
             return None  # not a record of this version: the cell is run again
 
     def write_record(self, record: Record) -> None:
@@ -150,8 +156,9 @@ class RunStore:
 
     def records(self) -> list[Record]:
         """The records of the current plan's cells, in its order, with the metrics that it asked for."""
-        found = [(self.record(cell["key"]), tuple(cell["metrics"])) for cell in self._planned()]
-        return [seen_by(record, replace(record.cell, metrics=metrics)) for record, metrics in found if record]
+        with uncollected():
+            found = [(self.record(cell["key"]), tuple(cell["metrics"])) for cell in self._planned()]
+            return [seen_by(record, replace(record.cell, metrics=metrics)) for record, metrics in found if record]
 
     def missing(self) -> list[dict[str, Any]]:
         """The current plan's cells that have no record that can be read: ``key``, ``method``, ``dataset``, ``seed``."""
@@ -170,14 +177,29 @@ class RunStore:
         write_text(self.path / "timings.csv", _csv(TIMING_COLUMNS, timing_rows(self.name, records)))
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Keeps the collector of cycles from looking at all records again and again, of which there may be very many and
+    which make none."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
 def seen_by(record: Record, cell: Cell) -> Record:
     """``record`` with the rows that ``cell`` asks for only, in its order; a record may hold those of earlier plans.
 
     Rows are marked by what any row of the record says of the model.
     """
-    marked_rows = marked(record.metrics)
-    rows = [row for selection in cell.metrics for row in marked_rows if row.selection == selection]
-    return replace(record, cell=cell, metrics=tuple(rows))
+    by_selection: dict[str, list[MetricRow]] = {selection: [] for selection in cell.metrics}
+    for row in marked(record.metrics):
+        if row.selection in by_selection:
+            by_selection[row.selection].append(row)
+    return replace(record, cell=cell, metrics=tuple(row for rows in by_selection.values() for row in rows))
 
 
 def marked(rows: Iterable[MetricRow]) -> tuple[MetricRow, ...]:
@@ -185,7 +207,7 @@ def marked(rows: Iterable[MetricRow]) -> tuple[MetricRow, ...]:
     of its samples."""
     rows = tuple(rows)
     cautions = tuple(dict.fromkeys(row.reason for row in rows if row.disqualifies and row.status == "ok"))
-    return tuple(_with_cautions(row, cautions) for row in rows)
+    return tuple(_with_cautions(row, cautions) for row in rows) if cautions else rows
 
 
 def _with_cautions(row: MetricRow, cautions: tuple[str, ...]) -> MetricRow:
@@ -197,28 +219,35 @@ def _with_cautions(row: MetricRow, cautions: tuple[str, ...]) -> MetricRow:
 
 def result_rows(run: str, records: Iterable[Record]) -> Iterator[dict[str, Any]]:
     """The rows of results.csv; a cell that came to no score has one row per metric asked for, without a value."""
-    for record in records:
-        rows: Sequence[MetricRow] = record.metrics
-        if record.status != "ok":
-            rows = [_unscored(record, selection) for selection in record.cell.metrics]
-        for row in rows:
-            yield {
-                "run": run,
-                "cell": record.cell.key,
-                "method": record.cell.method,
-                "params": json.dumps(record.cell.params, sort_keys=True),
-                "dataset": record.cell.dataset,
-                "seed": record.cell.seed,
-                "status": row.status,
-                "reason": row.reason,
-                "metric": row.metric,
-                "value": row.value,
-                "unit": row.unit,
-                "direction": row.direction,
-                "n": row.n,
-                "fingerprint": row.fingerprint,
-                "environment": record.environment,
-            }
+    return _as_rows(result_columns([(run, record) for record in records]))
+
+
+def result_columns(cells: Iterable[tuple[str, Record]]) -> dict[str, list[Any]]:
+    """The columns of results.csv, for records each with the name of its run."""
+    rows = [(run, record, json.dumps(record.cell.params, sort_keys=True), rows_of(record)) for run, record in cells]
+    flat = [(run, record, params, row) for run, record, params, scores in rows for row in scores]
+    return {
+        "run": [run for run, _, _, _ in flat],
+        "cell": [record.cell.key for _, record, _, _ in flat],
+        "method": [record.cell.method for _, record, _, _ in flat],
+        "params": [params for _, _, params, _ in flat],
+        "dataset": [record.cell.dataset for _, record, _, _ in flat],
+        "seed": [record.cell.seed for _, record, _, _ in flat],
+        **{name: [getattr(row, name) for _, _, _, row in flat] for name in _OF_A_SCORE},
+        "environment": [record.environment for _, record, _, _ in flat],
+    }
+
+
+def _as_rows(columns: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    for values in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, values, strict=True))
+
+
+def rows_of(record: Record) -> Sequence[MetricRow]:
+    """The scores of ``record``; of a cell that came to none, one without a value for each metric asked for."""
+    if record.status == "ok":
+        return record.metrics
+    return [_unscored(record, selection) for selection in record.cell.metrics]
 
 
 def _unscored(record: Record, selection: str) -> MetricRow:
@@ -227,29 +256,29 @@ def _unscored(record: Record, selection: str) -> MetricRow:
 
 def timing_rows(run: str, records: Iterable[Record]) -> Iterator[dict[str, Any]]:
     """The rows of timings.csv; a cell whose phases are not known has one row ``cell``."""
-    for record in records:
-        common = {
-            "run": run,
-            "cell": record.cell.key,
-            "method": record.cell.method,
-            "dataset": record.cell.dataset,
-            "seed": record.cell.seed,
-            "status": record.status,
-            "device": record.device,
-            "environment": record.environment,
-            "threads": record.cell.threads,
-            "contended": record.contended,
-        }
-        if not record.phases:
-            yield common | {"phase": "cell"}
-        for phase in record.phases:
-            yield common | {
-                "phase": phase.phase,
-                "seconds": round(phase.seconds, 6),
-                "items": phase.items,
-                "peak_host_mib": _rounded(phase.peak_host_mib),
-                "peak_device_mib": _rounded(phase.peak_device_mib),
-            }
+    return _as_rows(timing_columns([(run, record) for record in records]))
+
+
+def timing_columns(cells: Iterable[tuple[str, Record]]) -> dict[str, list[Any]]:
+    """The columns of timings.csv, for records each with the name of its run."""
+    rows = [(run, record, phase) for run, record in cells for phase in record.phases or (_UNKNOWN,)]
+    return {
+        "run": [run for run, _, _ in rows],
+        "cell": [record.cell.key for _, record, _ in rows],
+        "method": [record.cell.method for _, record, _ in rows],
+        "dataset": [record.cell.dataset for _, record, _ in rows],
+        "seed": [record.cell.seed for _, record, _ in rows],
+        "status": [record.status for _, record, _ in rows],
+        "phase": [phase.phase for _, _, phase in rows],
+        "seconds": [None if phase is _UNKNOWN else round(phase.seconds, 6) for _, _, phase in rows],
+        "items": [None if phase is _UNKNOWN else phase.items for _, _, phase in rows],
+        "device": [record.device for _, record, _ in rows],
+        "peak_host_mib": [_rounded(phase.peak_host_mib) for _, _, phase in rows],
+        "peak_device_mib": [_rounded(phase.peak_device_mib) for _, _, phase in rows],
+        "environment": [record.environment for _, record, _ in rows],
+        "threads": [record.cell.threads for _, record, _ in rows],
+        "contended": [record.contended for _, record, _ in rows],
+    }
 
 
 def _rounded(number: float | None) -> float | None:
@@ -260,7 +289,8 @@ def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow({name: spreadsheet_safe(cell) if isinstance(cell, str) else cell for name, cell in row.items()})
     return text.getvalue()
 
 

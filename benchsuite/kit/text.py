@@ -1,10 +1,10 @@
-"""Tables as text that both people and Markdown can read."""
+"""Tables as text that both people and Markdown can read, and texts of others made fit for a page or a spreadsheet."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,9 +15,20 @@ _MOST_COLUMNS = 12
 # Alone, or before what tables put behind it: an interval, a mark, a count.
 _NUMBER = re.compile(r"[-+]?\.?\d[\d.]*(e[-+]?\d+)?(%| ±| †| \(| of \d|, \d|$)")
 
+# What begins a formula, also as the full-width characters that spreadsheets read alike.
+_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+_PLAIN_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:
+
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    numeric: Sequence[bool],
+    bold: Collection[tuple[int, int]] = (),
+) -> str:
     """A Markdown table with aligned columns, those marked ``numeric`` to the right. What cells say stays inert.
+
+    ``bold`` are the cells in bold print, by row and column.
 
     >>> print(table(["method", "psnr"], [["pca", "20.3"]], [False, True]))
     | method | psnr |
@@ -25,6 +36,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequenc
     | pca    | 20.3 |
     """
     cells = [[clean(cell) for cell in row] for row in (header, *rows)]
+    for row, column in bold:
+        cells[row + 1][column] = f"**{cells[row + 1][column]}**"
     widths = [max(3, *(_width(row[i]) for row in cells)) for i in range(len(header))]
     rule = ["-" * (w - 1) + ":" if right else ":" + "-" * (w - 1) for w, right in zip(widths, numeric, strict=True)]
     lines = [cells[0], rule, *cells[1:]]
@@ -33,16 +46,16 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequenc
     )
 
 
-def frame_table(frame: pd.DataFrame) -> str:
+def frame_table(frame: pd.DataFrame, bold: Collection[tuple[int, int]] = ()) -> str:
     """A frame of text as such a table, its first column to the left and those that hold numbers to the right."""
     rows = [[str(value) for value in row] for row in frame.itertuples(index=False)]
-    return table([str(c) for c in frame.columns], rows, numeric_columns(frame))
+    return table([str(c) for c in frame.columns], rows, numeric_columns(frame), bold)
 
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:
     """A frame of methods by metrics with its index as first column, turned round where metrics are too many to be read
-    side by side."""
-    if len(frame.columns) <= _MOST_COLUMNS:
+    side by side, and more than methods."""
+    if len(frame.columns) <= max(_MOST_COLUMNS, len(frame)):
         return frame.reset_index()
     return frame.T.rename_axis("metric").rename_axis(None, axis=1).reset_index()
 
@@ -55,13 +68,40 @@ def numeric_columns(frame: pd.DataFrame) -> list[bool]:
 
 def clean(text: str, markdown: bool = True) -> str:
     """``text`` on one line, without control characters, and what Markdown would read escaped unless told not to."""
-    one_line = " ".join(text.split())
-    visible = "".join(c for c in one_line if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    visible = " ".join(text.split())
+    if not visible.isprintable():
+        visible = "".join(c for c in visible if unicodedata.category(c) not in ("Cc", "Cf", "Cs")).strip()
     if not markdown:
         return visible
     inert = re.sub(r"&(?=#?\w+;)", "&amp;", re.sub(r"[\\|`*~]", r"\\\g<0>", visible))
     inert = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", inert)  # inside a word it is no emphasis
     return inert.replace("](", "]\\(").replace("<", "&lt;")
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """``text`` on one line of at most ``most`` characters, its middle left out where it is longer.
+
+    >>> shortened("from head to tail", most=9)
+    'from…tail'
+    """
+    line = clean(text, markdown=False)
+    if len(line) <= most:
+        return line
+    head = most // 2
+    return f"{line[:head]}…{line[len(line) - (most - 1 - head) :]}"
+
+
+def spreadsheet_safe(text: str) -> str:
+    """``text`` on one line, with a ``'`` before what a spreadsheet would run as a formula; plain numbers stay.
+
+    Source: OWASP, CSV Injection.
+
+    >>> spreadsheet_safe("=cmd()"), spreadsheet_safe("-1.5"), spreadsheet_safe("pca")
+    ("'=cmd()", '-1.5', 'pca')
+    """
+    line = clean(text, markdown=False)
+    is_formula = line.startswith(_FORMULA) and not _PLAIN_NUMBER.fullmatch(line)
+    return f"'{line}" if is_formula else line
 
 
 def _pad(text: str, width: int, right: bool) -> str:
@@ -70,4 +110,6 @@ def _pad(text: str, width: int, right: bool) -> str:
 
 
 def _width(text: str) -> int:
+    if text.isascii():
+        return len(text)
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text if not unicodedata.combining(c))
