@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -80,9 +80,22 @@ class Coding:
             return None
         return self._coded("train" if name.endswith("train") else "real").source
 
+    def made(self, name: str, found: Mapping[str, Any]) -> Any:
+        """One artefact where it is among ``found``, all that ``once`` has made; else None. Nothing is made for it."""
+        made = found.get(self._key(name))
+        return None if isinstance(made, Exception) else made
+
+    def coded(self, of: Literal["real", "train"], found: Mapping[str, Any]) -> tuple[Tensor, Samples] | None:
+        """Likewise the codes of the test or the training samples, and these."""
+        made: Coded | None = self.made(f"coded {of}", found)
+        return None if made is None else (made.codes, self._originals(of))
+
     def _named(self, name: str, make: Callable[[], Any]) -> Any:
+        return self._once(self._key(name), make)
+
+    def _key(self, name: str) -> str:
         rows = f" {self._way.rows}" if name.endswith("train") else ""
-        return self._once(f"{name} {self._way.by}{rows}", make)
+        return f"{name} {self._way.by}{rows}"
 
     def _rows(self) -> Tensor:
         return evenly_spaced(len(self._samples("train")), self._way.rows)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,11 +24,12 @@ from benchsuite.harness.loading import load_split
 from benchsuite.harness.outputs import check_output
 from benchsuite.kit.files import digest
 from benchsuite.kit.moments import Moments
-from benchsuite.kit.samples import Samples
+from benchsuite.kit.samples import Reconstructions, Samples
 from benchsuite.kit.scratch import collected
 from benchsuite.kit.timing import Timings
 
 _BATCH = 256
+_SPLITS: tuple[Literal["real", "train"], ...] = ("real", "train")
 _COPIES = "copies its training data"
 # Which artefact's length a row counts as its n, the first that the metric asks for; samples go before all of them.
 _COUNTED = ("reconstructed_train", "reconstructed", "codes_train", "codes", "real")
@@ -99,6 +100,25 @@ class Evaluation:
         if isinstance(generated, Samples):
             return generated[:n]
         return self._draw(n, self._generator("generated"))
+
+    @property
+    def reconstructed(self) -> Reconstructions | None:
+        """Those of the test samples by the model's own codes, where a metric has asked for them; else None."""
+        made = (coding.made("reconstructed", self._made) for coding in self._own())
+        return next((one for one in made if one is not None), None)
+
+    @property
+    def coded(self) -> tuple[Tensor, Samples] | None:
+        """The model's own codes of the test samples, else of the most training samples, and these; likewise."""
+        for of in _SPLITS:
+            made = [coding.coded(of, self._made) for coding in self._own()]
+            found = [one for one in made if one is not None]
+            if found:
+                return max(found, key=lambda one: len(one[0]))
+        return None
+
+    def _own(self) -> list[Coding]:
+        return [coding for way, coding in self._codings.items() if way.by == "own"]
 
     def _row(
         self, bound: BoundMetric, key: str, value: float, score: Score, seen: Mapping[str, Mapping[str, Any]]

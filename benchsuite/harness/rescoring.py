@@ -28,6 +28,7 @@ def rescored(record: Record, scored: Record, cell: Cell, note: str) -> Record:
         notes=(*_lasting(record.notes), *([note] if note else [])),
         phases=record.phases if displaced else _merged(record.phases, scored.phases),
         reconstruction=sources_of_codes((*scored.metrics, *others)),
+        reference=record.reference or scored.reference,
     )
 
 

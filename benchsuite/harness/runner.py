@@ -27,6 +27,7 @@ from benchsuite.errors import (
     reason_of,
     text_of,
 )
+from benchsuite.harness import gallery
 from benchsuite.harness.binding import bind_metric, make
 from benchsuite.harness.environment import cache_folder, environment_key
 from benchsuite.harness.evaluation import Evaluation, broken_metric
@@ -156,7 +157,7 @@ class _Work:
         """The model's own pictures. What goes wrong with them is a note: the scores are there already."""
         try:
             for name, images in getattr(model, "pictures", dict)().items():
-                if not name.isidentifier() or name == "samples":
+                if not name.isidentifier() or name in gallery.NAMES:
                     raise ContractError(f"a picture cannot be named '{name}'")
                 write_sheet(images, self.folder / f"{name}.png")
         except Exception as error:
@@ -229,6 +230,7 @@ class _Work:
         if spec.kind == "image":
             write_sheet(evaluation.picture(64), self.folder / "samples.png")
             self._keep_pictures(model)
+        self.notes += gallery.keep(evaluation, self.folder)
         record = self._record("ok", "")
         parameters, codes = sizes_of(model)
         return replace(
@@ -237,6 +239,7 @@ class _Work:
             parameters=parameters,
             codes=codes,
             reconstruction=sources_of_codes(rows),
+            reference=hasattr(model, "copied_rows"),
         )
 
     def _score(self, evaluation: Evaluation, text: str, known: tuple[MetricRow, ...]) -> list[MetricRow]:
