@@ -119,6 +119,7 @@ def _renderer() -> Any:
     return renderer(1, 1, DPI)
 
 
+@lru_cache(maxsize=10_000)  # a long label is measured again and again until it fits, and in several pictures
 def width_of(text: str, size: float = SIZE) -> float:
     """How many pixels wide one line of ``text`` is."""
     return float(_renderer().get_text_width_height_descent(text, FontProperties(size=size), False)[0])
@@ -228,16 +229,21 @@ class Page:
     photo: bool = False
 
 
-def save(page: Page, path: Path) -> None:
-    """Write ``page`` to the PNG at ``path``, whole or not at all.
+def png_of(page: Page) -> bytes:
+    """``page`` as a PNG in which nothing changes from one time to the next.
 
-    Colours are kept, but for a file that would be large and is no photo. There is nothing in the file that changes from
-    one time to the next.
+    Colours are kept, but for a picture that would be large and is no photo.
     """
     pixels = np.concatenate([_pixels(page.canvas), _pixels(_footnote(page.footnote))])
     content = _png(_exact(pixels))
     if len(content) > _MOST_BYTES and not page.photo:
         content = min(content, _png(_reduced(pixels)), key=len)
+    return content
+
+
+def save(page: Page, path: Path) -> None:
+    """Write ``page`` to the PNG at ``path``, whole or not at all."""
+    content = png_of(page)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 

@@ -31,7 +31,7 @@ from benchsuite.results.figures.page import (
     wrapped,
 )
 
-_MOST_CLASSES = 30
+MOST_CLASSES = 30
 _LEVELS, _LEVELS_BELOW_POINTS = 8, 5
 
 
@@ -66,7 +66,7 @@ def points(material: Material) -> Page | None:
         if not classes:
             one.scatter(places[finite, 0], places[finite, 1], s=size / 2, c=COLOURS[0], linewidths=0, alpha=0.6)
         else:
-            _draw_classes(one, places, finite, panel.arrays[str(label)], classes, size)
+            draw_classes(one, places, finite, panel.arrays[str(label)], classes, size)
         one.set_aspect("equal", adjustable="datalim")
     if classes:
         legend_below(canvas, enlarged=1.8)
@@ -96,16 +96,17 @@ def _classes(panels: Sequence[_Panel], label: str | None, material: Material) ->
             material.missing.add(f"classes of {panel.title}", why)
             return []
     found = np.unique(np.concatenate([panel.arrays[label] for panel in panels]))
-    if not np.isfinite(found).all() or len(found) > _MOST_CLASSES:
-        why = f"'{label}' has {len(found)} values; at most {_MOST_CLASSES} finite ones can be told apart"
+    if not np.isfinite(found).all() or len(found) > MOST_CLASSES:
+        why = f"'{label}' has {len(found)} values; at most {MOST_CLASSES} finite ones can be told apart"
         material.missing.add("classes", why)
         return []
     return [float(one) for one in found]
 
 
-def _draw_classes(
+def draw_classes(
     axes: Axes, places: Array, finite: Array, labels: Array, classes: Sequence[float], size: float
 ) -> None:
+    """The ``places`` (n, 2) that are ``finite`` on ``axes``, in the colour of their class and marked by its number."""
     for number, one in enumerate(classes):
         chosen = places[finite & (labels == one)]
         if len(chosen):

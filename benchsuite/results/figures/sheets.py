@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from benchsuite.harness.store import RunStore
-from benchsuite.results.figures.material import Array, Material, plural
+from benchsuite.results.figures.material import Array, Material, Missing, plural
 from benchsuite.results.figures.page import (
     LINE,
     MARGIN,
@@ -106,12 +106,18 @@ def samples(material: Material) -> Page | None:
         record = material.first_record(method)
         if record is not None:
             path = _samples_of(material.store, record.cell.key)
-            sheet = _read(path, method, material) if path.exists() else None
+            sheet = read_or_tell(path, method, material.missing) if path.exists() else None
             if not path.exists():
                 material.missing.add(method, "it kept no sheet of samples")
             if sheet is not None:
                 found[method] = sheet
     return _page(found, material)
+
+
+def _page(sheets: Mapping[str, Sheet], material: Material) -> Page | None:
+    if not sheets:
+        return None
+    return page_of(sheets, f"Seed {material.seeds[0]}", rows=material.options.get("rows"))
 
 
 def _samples_of(store: RunStore, key: str) -> Path:
@@ -124,28 +130,31 @@ def pictures(material: Material) -> Page | None:
     for method in material.methods:
         record = material.first_record(method)
         path = material.picture(record) if record is not None else None
-        sheet = _read(path, method, material) if path is not None else None
+        sheet = read_or_tell(path, method, material.missing) if path is not None else None
         if sheet is not None:
             found[method] = sheet
     return _page(found, material)
 
 
-def _read(path: Path, method: str, material: Material) -> Sheet | None:
+def read_or_tell(path: Path, method: str, missing: Missing) -> Sheet | None:
+    """The sheet at ``path``; None, and ``missing`` is told, where it cannot be read."""
     try:
         return read_sheet(path)
     except OSError:
-        material.missing.add(method, f"{path.name} cannot be read")
+        missing.add(method, f"{path.name} cannot be read")
         return None
 
 
-def _page(sheets: Mapping[str, Sheet], material: Material) -> Page | None:
-    if not sheets:
-        return None
+def page_of(sheets: Mapping[str, Sheet], seed: str, *, rows: int | None = None, together: int = 1) -> Page:
+    """A panel for each of ``sheets``, of which there is one at least; ``seed`` says whose they are.
+
+    Of each at most so many ``rows`` are shown, or as many as keep the file small, so many ``together``.
+    """
     columns, scale = _arrangement(sheets)
     room = (WIDTH - 2 * MARGIN - (columns - 1) * _BETWEEN) // columns
-    shown = _cut(sheets, room, scale, columns, material.options.get("rows"))
+    shown = _cut(sheets, room, scale, rows or _rows_that_fit(sheets, room, scale, columns, together))
     images = {method: sheet.drawn(scale) for method, sheet in shown.items()}
-    footnote = _footnote(sheets, shown, scale, material.seeds[0])
+    footnote = _footnote(sheets, shown, scale, seed)
     titles = {method: wrapped(method, room, size=SIZE + 1) for method in images}
     methods, tops, top = list(images), [], MARGIN
     for first in range(0, len(methods), columns):
@@ -176,20 +185,26 @@ def _arrangement(sheets: Mapping[str, Sheet]) -> tuple[int, int]:
         columns -= 1
 
 
-def _cut(
-    sheets: Mapping[str, Sheet], room: int, scale: int, panels_across: int, rows: int | None
-) -> Mapping[str, Sheet]:
-    """What is shown of each sheet: as many columns as there is room for, and not more rows than keep the file small."""
-    across = {name: max(1, min(s.columns, (room // scale + _GAP) // (s.size[1] + _GAP))) for name, s in sheets.items()}
-    if rows is None:
-        row_bytes = sum(across[name] * s.size[0] * s.size[1] * s.images.shape[-1] for name, s in sheets.items())
-        high = max(s.size[0] + _GAP for s in sheets.values()) * scale * -(-len(sheets) // panels_across)
-        rows = max(1, min(_BYTES // row_bytes, _HEIGHT // high))
-    return {name: sheet.cut(rows, across[name]) for name, sheet in sheets.items()}
+def _cut(sheets: Mapping[str, Sheet], room: int, scale: int, rows: int) -> Mapping[str, Sheet]:
+    """So many ``rows`` of each sheet, and as many columns as there is room for."""
+    return {name: sheet.cut(rows, _across(sheet, room, scale)) for name, sheet in sheets.items()}
 
 
-def _footnote(sheets: Mapping[str, Sheet], shown: Mapping[str, Sheet], scale: int, seed: int) -> str:
-    parts = [f"Seed {seed}"]
+def _across(sheet: Sheet, room: int, scale: int) -> int:
+    return max(1, min(sheet.columns, (room // scale + _GAP) // (sheet.size[1] + _GAP)))
+
+
+def _rows_that_fit(sheets: Mapping[str, Sheet], room: int, scale: int, panels_across: int, together: int) -> int:
+    """Not more rows than keep the file small and the page of a height that can be looked at."""
+    areas = {name: sheet.size[0] * sheet.size[1] * sheet.images.shape[-1] for name, sheet in sheets.items()}
+    row_bytes = sum(_across(sheet, room, scale) * areas[name] for name, sheet in sheets.items())
+    high = max(sheet.size[0] + _GAP for sheet in sheets.values()) * scale * -(-len(sheets) // panels_across)
+    rows: int = min(_BYTES // row_bytes, _HEIGHT // high)
+    return max(1, rows // together) * together
+
+
+def _footnote(sheets: Mapping[str, Sheet], shown: Mapping[str, Sheet], scale: int, seed: str) -> str:
+    parts = [seed]
     cut = [name for name in sheets if sheets[name].rows > shown[name].rows]
     if cut:
         most = max(sheets[name].rows for name in cut)
