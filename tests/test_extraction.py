@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_tables import cell
+from made_up_runs import cell
 from torch import Tensor
 
 from benchsuite import ContractError, Dataset, FeatureExtractor, NotApplicableError, Samples, run

@@ -12,66 +12,30 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_runs import failed, record, report_of, with_phases
 from scipy import stats
 
 from benchsuite import suite
 from benchsuite.cli.tables import _parts, print_report
-from benchsuite.contracts import Cell, MetricRow, PhaseRow, Record, Report
+from benchsuite.contracts import MetricRow, PhaseRow, Record, Report
 from benchsuite.harness.rescoring import rescored
-from benchsuite.harness.store import RESULT_COLUMNS, RunStore, marked, result_rows, timing_rows
+from benchsuite.harness.store import RunStore, marked, timing_rows
 from benchsuite.kit.text import readable
 from benchsuite.results.costs import rates_tables, seconds_tables, untimed
+from benchsuite.results.gathering import Gathered
 from benchsuite.results.statistics import summarise
-from benchsuite.results.tables import cautions, comparison, failures, format_summary, make_report, protocols
+from benchsuite.results.summary import as_tables, number, summarised
+from benchsuite.results.tables import cautions, failures, frames_of, protocols
 from benchsuite_plugins.reporters.markdown import Markdown
 
 
-def cell(method: str = "pca", seed: int = 0) -> Cell:
-    return Cell(
-        key=f"{method}-{seed}",
-        method=method,
-        method_name=method,
-        params={"latent_dim": None},
-        dataset="digits",
-        dataset_name="digits",
-        dataset_params={},
-        dataset_fingerprint="d",
-        seed=seed,
-        latent_dim=8,
-        metrics=("psnr", "fd"),
-        samples=10,
-        device="cpu",
-        precision="fp32",
-        threads=1,
-        budget=None,
-    )
-
-
-def record(method: str, seed: int, psnr: float | None, fingerprint: str = "aaaa0000") -> Record:
-    rows = (
-        MetricRow("psnr", "psnr", psnr, "dB", "max", 57, fingerprint),
-        MetricRow("fd", "fd", None, "", "min", None, "f", "skipped", "no extractor"),
-    )
-    phases = (
-        PhaseRow("fit", 2.0 + seed, 2.0, 10, 100.0 + seed, None),
-        PhaseRow("fit.warm", 1.0, 1.0, 0, 1.0, None),
-        PhaseRow("encode.test", 0.5, 0.5, 57, 1.0, None),
-        PhaseRow("encode.train", 0.25, 0.25, 57, 1.0, None),
-    )
-    ended = Record(cell(method, seed), "ok", metrics=rows, phases=phases, device="cpu", environment="e1")
-    return replace(ended, parameters=1234, codes=80 if method == "glo" else None)
-
-
-def with_phases(record: Record, *phases: PhaseRow) -> Record:
-    return replace(record, phases=(*record.phases, *phases))
-
-
-def failed(method: str, seed: int) -> Record:
-    return Record(cell(method, seed), "error", "ValueError: no")
-
-
 def frame(records: list[Record]) -> pd.DataFrame:
-    return pd.DataFrame(list(result_rows("r", records)), columns=list(RESULT_COLUMNS))
+    store = RunStore(Path("r"))
+    return frames_of(Gathered(tuple((store, record) for record in records), (store,), ()))[0]
+
+
+def comparison(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return as_tables(summarised(scores))
 
 
 @pytest.mark.parametrize("n", [3, 5, 20])
@@ -112,7 +76,8 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     ],
 )
 def test_numbers_are_printed_to_four_digits(values: list[float], text: str) -> None:
-    assert format_summary(summarise(values)) == text
+    summary = summarise(values)
+    assert number(summary.mean, summary.half_width) == text
 
 
 def test_a_cell_is_the_mean_over_its_seeds_and_says_how_many_are_missing() -> None:
@@ -135,7 +100,7 @@ def test_scores_of_unlike_protocols_never_share_a_column() -> None:
 
 def test_seconds_are_means_over_seeds_and_stages_are_not_added_to_their_fit() -> None:
     row = seconds_tables([record("pca", 0, 20.0), record("pca", 2, 20.0)])["digits"].loc["pca"]
-    assert row.to_dict() == {"fit [s]": "3.00", "encode [s]": "0.75", "cells": "2", "device": "cpu"}
+    assert row.to_dict() == {"fit [s]": "3.00", "encode [s]": "0.75", "cells": "2", "device": "cpu", "threads": "1"}
 
 
 def test_warm_up_is_in_no_column() -> None:
@@ -246,13 +211,6 @@ def test_long_titles_are_folded_and_not_taken_for_prose(width: int) -> None:
     parts = _parts(frame, width)
     assert [column for part in parts for column in part.columns[1:]] == frame.columns[1:].tolist()
     assert 1 < len(parts) <= 3
-
-
-def report_of(folder: Path, records: list[Record]) -> Report:
-    store = RunStore(folder / "some_run")
-    store.create()
-    store.write_run({"cells": []})
-    return make_report(store, records)
 
 
 def printed(report: Report, capsys: pytest.CaptureFixture[str]) -> str:

@@ -15,6 +15,7 @@ from benchsuite.contracts import Cell, Record
 from benchsuite.harness.plan import Plan
 from benchsuite.harness.store import RunStore
 from benchsuite.kit.text import clean
+from benchsuite.results.costs import seconds_of
 from benchsuite.suite import Observer
 
 
@@ -44,8 +45,7 @@ def _summary(plan: Plan, store: RunStore) -> str:
 
 
 def _ending(record: Record) -> str:
-    seconds = sum(p.seconds for p in record.phases if p.phase.partition(".")[0] != "fit" or p.phase == "fit")
-    return f"{record.status} in {seconds:.1f} s" + (
+    return f"{record.status} in {seconds_of(record):.1f} s" + (
         f": {clean(record.reason, markdown=False)}" if record.reason else ""
     )
 

@@ -5,14 +5,25 @@ Cells that were contended are left out of all of them, since their times are tho
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from benchsuite.contracts import PhaseRow, Record
+from benchsuite.results.summary import NO_VALUE
 
-NO_VALUE = "–"
-_SECONDS = ("fit", "sample", "encode", "recover", "features", "metric")
+# A column and the phases that it adds up, each with its parts.
+_SECONDS = {
+    "set-up": ("load", "build"),
+    "fit": ("fit",),
+    "sample": ("sample",),
+    "encode": ("encode",),
+    "recover": ("recover",),
+    "features": ("features",),
+    "metrics": ("metric",),
+}
+_INSIDE_FIT = re.compile(r"(fit|train)(\.|$)")
 _RATES = {"sample": {"sample"}, "encode": {"encode.test", "encode.train"}, "recover": {"recover.test", "recover.train"}}
 
 
@@ -21,7 +32,17 @@ def seconds_tables(records: Sequence[Record]) -> dict[str, pd.DataFrame]:
 
     Times of different environments are never put in one table. ``cells`` counts those behind a mean.
     """
-    return _tables(records, _seconds_row)
+    return _tables(_alone(records), _seconds_row)
+
+
+def contended_tables(records: Sequence[Record]) -> dict[str, pd.DataFrame]:
+    """Likewise of the cells that ran beside others: what they took, not what they take."""
+    return _tables([record for record in _finished(records) if record.contended], _seconds_row)
+
+
+def metric_tables(records: Sequence[Record]) -> dict[str, pd.DataFrame]:
+    """Likewise seconds by method and metric, without the artefacts that the metric was given."""
+    return _tables(_alone(records), _metrics_row)
 
 
 def rates_tables(records: Sequence[Record]) -> dict[str, pd.DataFrame]:
@@ -30,7 +51,12 @@ def rates_tables(records: Sequence[Record]) -> dict[str, pd.DataFrame]:
     A rate is all items over all seconds. ``train`` leaves out the first batches of every loop; stages, whose items may
     be other things than samples, have columns of their own. ``recover`` is the recovery by squared error.
     """
-    return _tables(records, _rates_row)
+    return _tables(_alone(records), _rates_row)
+
+
+def seconds_of(record: Record) -> float:
+    """What a cell took altogether; phases that lie inside another count once."""
+    return sum(phase.seconds for phase in record.phases if phase.phase == "fit" or not _INSIDE_FIT.match(phase.phase))
 
 
 def untimed(records: Sequence[Record]) -> str:
@@ -46,6 +72,10 @@ def untimed(records: Sequence[Record]) -> str:
     )
 
 
+def _alone(records: Iterable[Record]) -> list[Record]:
+    return [record for record in _finished(records) if not record.contended]
+
+
 def _finished(records: Iterable[Record]) -> list[Record]:
     return [record for record in records if record.status == "ok" and record.phases]
 
@@ -53,16 +83,15 @@ def _finished(records: Iterable[Record]) -> list[Record]:
 def _tables(
     records: Sequence[Record], row_of: Callable[[Sequence[Record]], Mapping[str, str]]
 ) -> dict[str, pd.DataFrame]:
-    timed = [record for record in _finished(records) if not record.contended]
     tables = {}
-    for dataset, of_dataset in _grouped(timed, lambda record: record.cell.dataset).items():
+    for dataset, of_dataset in _grouped(records, lambda record: record.cell.dataset).items():
         environments = _grouped(of_dataset, lambda record: record.environment)
         for environment, alike in environments.items():
             title = dataset if len(environments) == 1 else f"{dataset} on {environment}"
             rows = {method: row_of(cells) for method, cells in _grouped(alike, lambda r: r.cell.method).items()}
             frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method").fillna(NO_VALUE)
             told = [column for column in frame.columns if (frame[column] != NO_VALUE).any()]
-            tables[title] = frame[told]
+            tables[title] = frame[sorted(told, key=lambda column: not str(column).startswith("train"))]
     return tables
 
 
@@ -75,11 +104,25 @@ def _grouped(records: Iterable[Record], key: Callable[[Record], str]) -> dict[st
 
 def _seconds_row(cells: Sequence[Record]) -> dict[str, str]:
     row = {}
-    for name in _SECONDS:
-        chosen = _phases(cells, name)
-        seconds = sum(phase.seconds for phase in chosen) / len(cells)
-        row[f"{name} [s]"] = f"{seconds:.2f}" if chosen else NO_VALUE
-    return row | {"cells": str(len(cells)), "device": _told(record.device for record in cells)}
+    for name, phases in _SECONDS.items():
+        chosen = [phase for one in phases for phase in _phases(cells, one)]
+        row[f"{name} [s]"] = _mean_seconds(chosen, len(cells))
+    threads = _told(record.cell.threads for record in cells)
+    return row | {"cells": str(len(cells)), "device": _told(record.device for record in cells), "threads": threads}
+
+
+def _metrics_row(cells: Sequence[Record]) -> dict[str, str]:
+    by_metric: dict[str, list[PhaseRow]] = {}
+    for phase in _phases(cells, "metric"):
+        by_metric.setdefault(phase.phase.removeprefix("metric."), []).append(phase)
+    return {f"{name} [s]": _mean_seconds(phases, len(cells)) for name, phases in by_metric.items()}
+
+
+def _mean_seconds(phases: Sequence[PhaseRow], cells: int) -> str:
+    if not phases:
+        return NO_VALUE
+    seconds = sum(phase.seconds for phase in phases) / cells
+    return f"{seconds:.2f}" if seconds >= 0.1 else f"{seconds:.2g}"
 
 
 def _rates_row(cells: Sequence[Record]) -> dict[str, str]:

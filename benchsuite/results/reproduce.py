@@ -14,7 +14,7 @@ from benchsuite.results.expressions import Claim, Expression, datasets_named_in,
 from benchsuite.results.itemfile import ClaimEntry, Item, Scale
 from benchsuite.results.scores import Scores
 from benchsuite.results.statistics import Summary, summarise
-from benchsuite.results.tables import format_summary
+from benchsuite.results.summary import number
 
 CLAIM_COLUMNS = ["item", "scale", "claim", "dataset", "place", "says", "statement", "verdict", "part", "effect"]
 CLAIM_COLUMNS += ["low", "high", "bound", "seeds", "reason"]
@@ -145,4 +145,4 @@ def obtained_text(row: pd.Series[Any]) -> str:
     if pd.isna(row["obtained"]):
         return "–"
     half = None if pd.isna(row["low"]) else (row["high"] - row["low"]) / 2
-    return format_summary(Summary(int(row["seeds"]), float(row["obtained"]), None, half))
+    return number(float(row["obtained"]), half)

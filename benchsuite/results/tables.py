@@ -2,99 +2,74 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from benchsuite.contracts import Record, Report
-from benchsuite.harness.store import RESULT_COLUMNS, TIMING_COLUMNS, RunStore, result_rows, timing_rows
-from benchsuite.results.costs import NO_VALUE, rates_tables, seconds_tables, untimed
-from benchsuite.results.statistics import Summary, summarise
-
-_ARROWS = {"max": " ↑", "min": " ↓", "none": ""}
-CAUTION = " †"
+from benchsuite.harness.store import RESULT_COLUMNS, RunStore, result_columns, rows_of, timing_columns, uncollected
+from benchsuite.results.caveats import caveats
+from benchsuite.results.contest import contested, with_leads
+from benchsuite.results.costs import contended_tables, metric_tables, rates_tables, seconds_tables, untimed
+from benchsuite.results.gallery import draw
+from benchsuite.results.gathering import Gathered, of_run
+from benchsuite.results.provenance import provenance
+from benchsuite.results.ranks import ranked
+from benchsuite.results.summary import as_tables, summarised
 
 
 def make_report(store: RunStore, records: Sequence[Record]) -> Report:
     """Everything that reporters are given about one run."""
-    results = pd.DataFrame(list(result_rows(store.name, records)), columns=list(RESULT_COLUMNS))
-    timings = pd.DataFrame(list(timing_rows(store.name, records)), columns=list(TIMING_COLUMNS))
-    results["n"], timings["items"] = results["n"].astype("Int64"), timings["items"].astype("Int64")
+    return report_of(of_run(store, records))
+
+
+@uncollected()
+def report_of(gathered: Gathered) -> Report:
+    """Everything that reporters are given about one run or several."""
+    records = gathered.records
+    scores, timings = frames_of(gathered)
+    summary = summarised(scores)
+    contest, ranks = contested(summary, scores), ranked(summary)
+    without = pd.concat([failures(scores), _missing(gathered)], ignore_index=True)
     return Report(
-        name=store.name,
-        folder=store.path,
-        results=results,
+        name=gathered.name,
+        folder=gathered.folder,
+        results=scores[list(RESULT_COLUMNS)],
         timings=timings,
-        comparison=comparison(results),
+        comparison=as_tables(summary),
         timing=seconds_tables(records),
-        failures=pd.concat([failures(results), _missing(store, records)], ignore_index=True),
-        cautions=cautions(results),
+        failures=without,
+        cautions=cautions(scores),
         protocols=protocols(records),
-        provenance=_provenance(store, records),
+        summary=with_leads(summary, contest),
+        contest=contest,
+        ranks=ranks,
+        pictures=partial(draw, gathered.cells, summary, ranks),
+        provenance=provenance(gathered),
         rates=rates_tables(records),
+        metric_timing=metric_tables(records),
+        contended=contended_tables(records),
         untimed=untimed(records),
+        warnings=tuple(caveats(gathered, summary, contest)),
     )
 
 
-def comparison(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """One table per dataset: methods by metrics, each cell the mean over seeds with its interval, as text.
-
-    A metric whose fingerprint differs between rows gets a column for each, so that unlike scores never share one.
-    """
-    tables = {}
-    for dataset, rows in results.groupby("dataset", sort=False):
-        columns: dict[str, dict[str, str]] = {}
-        for metric, of_metric in rows.groupby("metric", sort=False):
-            scored = of_metric[of_metric["value"].notna()]
-            if scored.empty and (of_metric["status"] == "skipped").all():
-                continue
-            protocols = list(dict.fromkeys(scored["fingerprint"])) or [""]
-            for protocol in protocols:
-                chosen = of_metric[of_metric["fingerprint"].isin([protocol, ""]) | of_metric["value"].isna()]
-                columns[_title(str(metric), scored, protocol, len(protocols) > 1)] = _cells(chosen)
-        methods = list(dict.fromkeys(rows["method"]))
-        body = [[cells.get(method, NO_VALUE) for cells in columns.values()] for method in methods]
-        frame = pd.DataFrame(body, index=pd.Index(methods, name="method"), columns=list(columns))
-        tables[str(dataset)] = frame
-    return tables
-
-
-def _title(metric: str, scored: pd.DataFrame, protocol: str, several: bool) -> str:
-    if scored.empty:
-        return metric
-    unit, direction = scored["unit"].iloc[0], scored["direction"].iloc[0]
-    return f"{metric}{f' [{unit}]' if unit else ''}{_ARROWS[direction]}{f' #{protocol[:4]}' if several else ''}"
-
-
-def _cells(rows: pd.DataFrame) -> dict[str, str]:
-    return {str(method): _cell(group) for method, group in rows.groupby("method", sort=False)}
-
-
-def _cell(rows: pd.DataFrame) -> str:
-    """Several seeds of one method under one metric: their mean, or the status that kept them from one."""
-    values = [float(v) for v in rows["value"].dropna()]
-    if not values:
-        statuses = [s for s in dict.fromkeys(rows["status"]) if s != "skipped"]
-        return ", ".join(statuses) or NO_VALUE
-    text = format_summary(summarise(values)) + (
-        CAUTION if (rows["value"].notna() & rows["reason"].ne("")).any() else ""
-    )
-    return text if len(values) == len(rows) else f"{text} ({len(values)} of {len(rows)})"
-
-
-def format_summary(summary: Summary) -> str:
-    """Four significant digits of the mean, and as many decimals of the interval's half width."""
-    if not math.isfinite(summary.mean):
-        return str(summary.mean)
-    magnitude = math.floor(math.log10(abs(summary.mean))) if summary.mean else 0
-    decimals = max(0, 3 - magnitude)
-    if decimals > 6:
-        half = "" if summary.half_width is None else f" ± {summary.half_width:.1e}"
-        return f"{summary.mean:.3e}{half}"
-    text = f"{summary.mean:.{decimals}f}"
-    return text if summary.half_width is None else f"{text} ± {summary.half_width:.{decimals}f}"
+@uncollected()
+def frames_of(gathered: Gathered) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The frames of results.csv, with the columns ``selection`` and ``contends`` besides, and of timings.csv."""
+    names = {store: store.name for store in gathered.runs}
+    cells = [(names[store], record) for store, record in gathered.cells]
+    scores, timings = pd.DataFrame(result_columns(cells)), pd.DataFrame(timing_columns(cells))
+    rows = [(record, row) for record in gathered.records for row in rows_of(record)]
+    scores["selection"] = [row.selection for _, row in rows]
+    copies = {record.cell.key for record in gathered.records if any(row.disqualifies for row in record.metrics)}
+    scores["contends"] = [
+        not (record.reference or (record.cell.key in copies and "samples" in row.protocol)) for record, row in rows
+    ]
+    numbers = dict.fromkeys(("seconds", "peak_host_mib", "peak_device_mib"), "float64")
+    return scores.astype({"value": "float64", "n": "Int64"}), timings.astype(numbers | {"items": "Int64"})
 
 
 def failures(results: pd.DataFrame) -> pd.DataFrame:
@@ -123,15 +98,15 @@ def cautions(results: pd.DataFrame) -> pd.DataFrame:
 
 def protocols(records: Sequence[Record]) -> pd.DataFrame:
     """How each metric was computed: a row for each way, with the methods that were scored so."""
-    keys = ["metric", "dataset", "fingerprint", "protocol"]
-    rows = [
-        [row.selection, record.cell.dataset, row.fingerprint, _said(row.protocol), record.cell.method]
-        for record in records
-        for row in record.metrics
-        if row.status == "ok" and row.protocol
-    ]
-    frame = pd.DataFrame(rows, columns=[*keys, "methods"])
-    return frame.groupby(keys, sort=False)["methods"].agg(_joined).reset_index()
+    ways: dict[tuple[Any, ...], tuple[Mapping[str, Any], dict[str, None]]] = {}
+    for record in records:
+        for row in record.metrics:
+            if row.status == "ok" and row.protocol:
+                seen = [tuple(row.protocol.get(name, {}).items()) for name in ("n", "codes")]
+                way = (row.selection, record.cell.dataset, row.fingerprint, *seen)
+                ways.setdefault(way, (row.protocol, {}))[1][record.cell.method] = None
+    rows = [(*way[:3], _said(protocol), ", ".join(methods)) for way, (protocol, methods) in ways.items()]
+    return pd.DataFrame(rows, columns=["metric", "dataset", "fingerprint", "protocol", "methods"])
 
 
 def _said(protocol: Mapping[str, Any]) -> str:
@@ -144,15 +119,13 @@ def _said(protocol: Mapping[str, Any]) -> str:
     return "; ".join(word for word in words if word)
 
 
-def _missing(store: RunStore, records: Sequence[Record]) -> pd.DataFrame:
+def _missing(gathered: Gathered) -> pd.DataFrame:
     """A row for each cell of the plan without a record, so that a report of half a run says so."""
     reason = "not run yet, cut off, or its record cannot be read; the run's command goes on"
-    known = {record.cell.key for record in records}
     rows = [
         {"method": cell["method"], "dataset": cell["dataset"], "seeds": str(cell["seed"])}
         | {"metrics": "all", "status": "missing", "reason": reason}
-        for cell in store.missing()
-        if cell["key"] not in known
+        for cell in gathered.missing
     ]
     return pd.DataFrame(rows, columns=["method", "dataset", "seeds", "metrics", "status", "reason"])
 
@@ -165,23 +138,3 @@ def _metrics_without(rows: pd.DataFrame, asked: pd.Series[int]) -> str:
 
 def _joined(values: pd.Series[Any]) -> str:
     return ", ".join(dict.fromkeys(str(v) for v in values))
-
-
-def _provenance(store: RunStore, records: Sequence[Record]) -> Mapping[str, Any]:
-    run = store.read_run()
-    sources = {f"{r.cell.method} on {r.cell.dataset}": r.reconstruction for r in records if r.reconstruction}
-    sizes = {
-        f"{r.cell.method} on {r.cell.dataset}": {"parameters": r.parameters, "codes": r.codes}
-        for r in records
-        if r.parameters is not None
-    }
-    notes = [f"{r.cell.method} on {r.cell.dataset}, seed {r.cell.seed}: {n}" for r in records for n in r.notes]
-    return {
-        "recipe": run.get("recipe", {}),
-        "command": run.get("command", []),
-        "scored": run.get("scored", []),
-        "environment": run.get("environment", {}),
-        "reconstruction": sources,
-        "sizes": sizes,
-        "notes": notes,
-    }

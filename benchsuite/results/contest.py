@@ -1,0 +1,121 @@
+"""Who is best at what, and whether seeds decide it: a row for each dataset, metric and protocol that has a direction.
+
+Its columns: ``dataset, metric, column, direction``; ``best``, the method of the best mean, or several where they are
+equal, and its ``mean`` as tables show it; ``second``, the best of the others, and how much better ``best`` is: the mean
+``difference`` over common ``seeds``, and ``low`` and ``high`` of its t interval; ``p``, adjusted for the table, of the
+statement that ``best`` is better than each of the others; ``verdict``; and ``rivals``, those that seeds do not tell
+from ``best``. ``ahead`` is the difference with its interval, and ``p_shown`` p, as text.
+
+Verdicts are ``significant``; ``not significant``; ``not tested``, where fewer than three seeds are common or a mean is
+infinite; ``tie``, where means are equal; ``alone``, where no other method has a score.
+
+Means are compared by paired t tests over seeds. ``best`` is best if it is better than every other: each of these tests
+has to say so, so that the largest of their p-values is taken, and none has to be corrected for the others. That the
+best was picked by the same numbers is corrected for by half the number of methods, since each of them could have been;
+that a table has many metrics by Holm's method over the table of a dataset.
+
+Source: Berger, Multiparameter Hypothesis Testing and Acceptance Sampling (1982); Holm, A Simple Sequentially Rejective
+Multiple Test Procedure (1979).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchsuite.results.statistics import LEVEL, Paired, holm, paired
+from benchsuite.results.summary import NO_VALUE
+
+_COLUMN = ["dataset", "metric", "fingerprint"]
+_LEADS = {"significant": "significant", "not significant": "best", "not tested": "best", "tie": "best", "alone": ""}
+COLUMNS = (
+    *("dataset", "metric", "column", "direction", "best", "mean", "second", "difference", "low", "high", "seeds", "p"),
+    *("verdict", "rivals", "ahead", "p_shown"),
+)
+
+
+def contested(summary: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """The contest of ``summary``, whose single values are ``scores``: the columns of results.csv.
+
+    References, and models that copy their training data at what they copy, take no part.
+    """
+    entered = summary[(summary["direction"] != "none") & (summary["n"] > 0) & summary["contends"].astype(bool)]
+    values = dict(iter(scores[scores["value"].notna()].groupby(_COLUMN)))
+    tables = [
+        _corrected([_row(rows, values[key]) for key, rows in of_dataset.groupby(_COLUMN, sort=False)])
+        for _, of_dataset in entered.groupby("dataset", sort=False)
+    ]
+    return pd.DataFrame([row for table in tables for row in table], columns=list(COLUMNS))
+
+
+def with_leads(summary: pd.DataFrame, contest: pd.DataFrame) -> pd.DataFrame:
+    """``summary`` with the column ``lead``: ``significant`` for what is significantly best, ``best`` for the other best
+    means, empty elsewhere and where no other method has a score."""
+    sign = summary["direction"].map({"max": 1.0, "min": -1.0})
+    score = (sign * summary["mean"]).where(summary["contends"].astype(bool))
+    top = score.groupby([summary[name] for name in _COLUMN]).transform("max")
+    verdicts = contest.set_index(["dataset", "column"])["verdict"].to_dict()
+    places = zip(summary["dataset"], summary["column"], score == top, strict=True)
+    return summary.assign(lead=[_LEADS[verdicts[d, c]] if leads else "" for d, c, leads in places])
+
+
+def _row(rows: pd.DataFrame, values: pd.DataFrame) -> dict[str, Any]:
+    """The contest of one metric, ``p`` not yet corrected for the table; ``pairs`` are the p-values of its rivals."""
+    sign = 1.0 if rows["direction"].iloc[0] == "max" else -1.0
+    ordered = rows.iloc[np.argsort(-sign * rows["mean"].to_numpy(), kind="stable")]
+    methods, means = list(ordered["method"]), ordered["mean"].to_numpy()
+    row = {name: ordered[name].iloc[0] for name in ("dataset", "metric", "column", "direction")}
+    row |= {"best": methods[0], "mean": ordered["shown"].iloc[0], "pairs": {}, "p": np.nan, "seeds": 0}
+    row |= {"second": "", "rivals": ""}
+    if len(methods) == 1:
+        return row | {"verdict": "alone"}
+    row["second"] = methods[1]
+    if means[0] == means[1]:
+        tied = [method for method, mean in zip(methods, means, strict=True) if mean == means[0]]
+        return row | {"best": ", ".join(tied), "second": "", "verdict": "tie", "rivals": ", ".join(tied)}
+    by_seed = values.pivot(index="seed", columns="method", values="value")
+    with np.errstate(invalid="ignore"):
+        better = sign * (by_seed[[methods[0]]].to_numpy() - by_seed[methods[1:]].to_numpy())
+    found = paired(better)
+    of_second = {"difference": found.mean[0], "seeds": int(found.n[0])}
+    of_second |= {"low": found.mean[0] - found.half_width[0], "high": found.mean[0] + found.half_width[0]}
+    pairs = _not_better(found) * len(methods) / 2
+    tested = not np.isnan(pairs).all()
+    raw = float(np.minimum(1.0, np.nan_to_num(pairs, nan=1.0).max())) if tested else np.nan
+    return row | of_second | {"pairs": dict(zip(methods[1:], pairs, strict=True)), "p": raw}
+
+
+def _not_better(found: Paired) -> NDArray[np.float64]:
+    """p of each pair; over common seeds the best on all seeds may be the worse one, which is no evidence for it."""
+    return np.where(np.isnan(found.p) | (found.mean > 0), found.p, 1.0)
+
+
+def _corrected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The ``rows`` of one table with p corrected for their number, verdicts and rivals."""
+    raw = np.array([row["p"] for row in rows], dtype=np.float64)
+    tests = int((~np.isnan(raw)).sum())
+    found = []
+    for row, p in zip(rows, holm(raw), strict=True):
+        pairs: Mapping[str, float] = row.pop("pairs")
+        row["p"] = p
+        if "verdict" not in row:
+            row["verdict"] = "not tested" if np.isnan(p) else "significant" if p <= 1 - LEVEL else "not significant"
+        if row["verdict"] in ("not significant", "not tested"):
+            row["rivals"] = ", ".join(name for name, of_pair in pairs.items() if not of_pair * tests <= 1 - LEVEL)
+        found.append(row | {"ahead": _ahead(row), "p_shown": _p_shown(p)})
+    return found
+
+
+def _ahead(row: Mapping[str, Any]) -> str:
+    if not row["seeds"]:
+        return NO_VALUE
+    interval = "" if np.isnan(row["low"]) else f" [{row['low']:.3g}, {row['high']:.3g}]"
+    return f"{row['difference']:.3g}{interval}"
+
+
+def _p_shown(p: float) -> str:
+    return NO_VALUE if np.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"

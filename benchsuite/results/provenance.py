@@ -1,0 +1,85 @@
+"""Where numbers come from: commands, recipes, environments, and what records say of themselves."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from benchsuite.harness.recipe import Recipe
+from benchsuite.harness.store import RunStore
+from benchsuite.results.costs import seconds_of
+from benchsuite.results.gathering import Gathered
+
+
+def provenance(gathered: Gathered) -> Mapping[str, Any]:
+    """Of the first run ``recipe, command, scored, environment``, of every run the same and ``again`` under ``runs``.
+
+    ``command`` is what was run, ``scored`` the commands that scored it later, each a list of words; ``again`` a command
+    line that makes the same run anywhere. And ``reconstruction`` (where codes come from), ``sizes`` and ``notes``, by
+    method and dataset; and ``totals``: how many ``cells`` there are, how many ended ``ok``, and their ``seconds``.
+    """
+    records = gathered.records
+    runs = [_of_run(store) for store in gathered.runs]
+    sources = {f"{r.cell.method} on {r.cell.dataset}": r.reconstruction for r in records if r.reconstruction}
+    sizes = {
+        f"{r.cell.method} on {r.cell.dataset}": {"parameters": r.parameters, "codes": r.codes}
+        for r in records
+        if r.parameters is not None
+    }
+    notes = [f"{r.cell.method} on {r.cell.dataset}, seed {r.cell.seed}: {n}" for r in records for n in r.notes]
+    totals = {
+        "cells": len(records) + len(gathered.missing),
+        "ok": sum(record.status == "ok" for record in records),
+        "seconds": sum(map(seconds_of, records)),
+    }
+    return {
+        **runs[0],
+        "runs": runs,
+        "reconstruction": sources,
+        "sizes": sizes,
+        "notes": notes,
+        "totals": totals,
+    }
+
+
+def _of_run(store: RunStore) -> dict[str, Any]:
+    run = store.read_run()
+    known: dict[str, Any] = {"recipe": {}, "command": [], "scored": [], "environment": {}}
+    found = {name: run.get(name, empty) for name, empty in known.items()}
+    found["command"] = _without_folder(found["command"])
+    found["scored"] = [_without_folder(command) for command in found["scored"]]
+    return {"run": store.name, **found, "again": _again(found["recipe"])}
+
+
+def _without_folder(command: Sequence[str]) -> list[str]:
+    """``command`` without the place of the program on the machine where it ran."""
+    return [Path(command[0]).name, *command[1:]] if command else []
+
+
+def _again(recipe: Mapping[str, Any]) -> str:
+    """The command line of ``recipe``, without what is so by default."""
+    if "methods" not in recipe:
+        return ""
+    words = ["benchsuite", "run"]
+    for field in fields(Recipe):
+        value = recipe.get(field.name)
+        default = field.default if field.default is not MISSING else None
+        if value is None or value == default or _selections(value) == _selections(default):
+            continue
+        words += [f"--{field.name.replace('_', '-')}", _flag(field.name, value)]
+    return shlex.join(words)
+
+
+def _selections(value: Any) -> Any:
+    return [str(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _flag(name: str, value: Any) -> str:
+    """``value`` as the flag ``name`` takes it; one seed has a comma behind it, or it would be a count."""
+    if name == "seeds":
+        count = len(value)
+        return str(count) if list(value) == list(range(count)) else ",".join(map(str, value)) + "," * (count == 1)
+    return ",".join(_selections(value)) if isinstance(value, list | tuple) else str(value)

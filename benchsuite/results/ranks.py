@@ -1,0 +1,62 @@
+"""Ranks of methods over datasets: Friedman's test, and Nemenyi's critical difference of mean ranks.
+
+A row for each metric and method: ``metric`` (with its direction), ``datasets`` (how many there are), ``method``, ``rank``
+(its mean, 1 being best), ``critical_difference`` (mean ranks that are further apart differ, 95%), ``p`` (Friedman's, of all
+methods being equal).
+
+Source: Demšar, Statistical Comparisons of Classifiers over Multiple Data Sets (2006).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pandas as pd
+from scipy.stats import friedmanchisquare, rankdata, studentized_range
+
+from benchsuite.results.statistics import LEVEL
+
+MIN_DATASETS = 5  # below which no difference of ranks of three methods is larger than the critical one
+MIN_METHODS = 3  # of Friedman's test
+COLUMNS = ("metric", "datasets", "method", "rank", "critical_difference", "p")
+
+
+def ranked(summary: pd.DataFrame) -> pd.DataFrame:
+    """The ranks of ``summary``, for each metric of the methods that have a mean on every dataset that it was asked for on.
+
+    Empty where there are fewer than five datasets or three methods. Equal means share the mean of their ranks.
+    """
+    entered = summary[(summary["direction"] != "none") & summary["contends"].astype(bool)]
+    rows: list[tuple[str, int, str, float, float, float]] = []
+    for _, of_metric in entered.groupby("metric", sort=False):
+        one_protocol = of_metric.groupby("dataset")["fingerprint"].transform("nunique") == 1
+        means = of_metric[one_protocol].pivot(index="dataset", columns="method", values="mean").dropna(axis="columns")
+        datasets, methods = means.shape
+        if datasets < MIN_DATASETS or methods < MIN_METHODS:
+            continue
+        sign = -1.0 if of_metric["direction"].iloc[0] == "max" else 1.0
+        ranks = rankdata(sign * means.to_numpy(), axis=1).mean(axis=0)
+        title = re.sub(r" #\w+$", "", of_metric["column"].iloc[0])
+        p = _friedman(means.to_numpy())
+        apart = critical_difference(methods, datasets)
+        rows += [(title, datasets, name, rank, apart, p) for name, rank in zip(means.columns, ranks, strict=True)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def critical_difference(methods: int, datasets: int) -> float:
+    """The difference of mean ranks beyond which two of ``methods`` differ at 95%, by Nemenyi's test.
+
+    >>> round(critical_difference(4, 14), 2)  # Demšar's example, section 3.2.4, has 1.25
+    1.25
+    """
+    quantile = studentized_range.ppf(LEVEL, methods, np.inf) / math.sqrt(2)
+    return float(quantile * math.sqrt(methods * (methods + 1) / (6 * datasets)))
+
+
+def _friedman(means: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> float:
+    """p of all methods being equal, 1 where they are equal on every dataset."""
+    if (means == means[:, :1]).all():
+        return 1.0
+    return float(friedmanchisquare(*means.T).pvalue)
