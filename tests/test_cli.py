@@ -140,7 +140,8 @@ def test_a_run_a_second_run_and_a_report(command_line: CommandLine, tmp_path: Pa
     assert {cell["action"] for cell in planned["cells"]} == {"done"}
     (run,) = (tmp_path / "runs").iterdir()
     written = command_line("report", run.name, check=0).stdout.split()
-    assert [Path(path).name for path in written] == ["report.md", "results.csv", "timings.csv"]
+    files = ["report.html", "report.md", "results.csv", "timings.csv", "summary.csv", "contest.csv"]
+    assert [Path(path).name for path in written] == files
     page = (run / "report" / "report.md").read_text()
     assert all(line in page for line in first.stdout.splitlines() if line.startswith("| pca"))
     for name in ("results.csv", "timings.csv"):

@@ -209,6 +209,7 @@ COMMAND_LINES: dict[str, list[list[str]]] = {
     "plan": [["-m", METHODS]],
     "list": [[]],
     "report": [["images", "vectors", "--format", ",".join(built_in("reporters")), "--out", "reports"]],
+    "compare": [["images", "vectors"]],
     "reproduce": [["--list"], ["gan-thesis/figure3", "--scale", "smoke", "--device", "cpu", "--out", "papers"]],
     "plugins": [["list"]],
     "env": [[]],
