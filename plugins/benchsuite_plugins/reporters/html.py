@@ -1,0 +1,344 @@
+"""The HTML reporter: one file that opens anywhere, without a network.
+
+Its tables are plain HTML, which DataTables (MIT licence, beside this module in ``page/``) makes sortable and pages; a
+table of very many rows comes as data, of which the page makes what is looked at. A content security policy names the
+hashes of the page's own scripts, so that nothing else is run or fetched, whatever plugins put into names and errors.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from markupsafe import Markup
+
+import benchsuite
+from benchsuite import Picture, Report, Reporter, hookimpl
+from benchsuite.kit.files import write_text
+from benchsuite.kit.text import clean, numeric_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MOST_BYTES = 9_500_000  # of a page; pictures get what tables leave
+_PICTURES = 6_000_000  # bytes of PNG, at the most
+_AS_HTML = 400  # rows, beyond which a table comes as data
+_STATISTICS = 4_000  # rows, beyond which they are left to summary.csv
+_LONGEST = 2_000  # characters of a reason
+_STATISTIC_TITLES = {
+    "dataset": "dataset",
+    "column": "metric",
+    "method": "method",
+    "n": "n",
+    "seeds": "of",
+    "mean": "mean",
+    "sd": "s.d.",
+    "se": "s.e.",
+    "low": "t low",
+    "high": "t high",
+    "resampled_low": "bootstrap low",
+    "resampled_high": "bootstrap high",
+}
+_NAMES = 3  # of these columns are text
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell of a table: its text, what kind it is of (a CSS class), why there is no number, and a remark."""
+
+    text: str
+    kind: str = ""
+    reason: str = ""
+    note: str = ""
+
+    def as_data(self) -> str | list[str]:
+        """The cell as the page's script reads it: its text, or text, class, reason and remark."""
+        return [self.text, self.kind, self.reason, self.note] if self.kind or self.reason or self.note else self.text
+
+
+@dataclass(frozen=True)
+class Column:
+    """The head of a column."""
+
+    title: str
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page. Where it has very many rows, ``later`` is them as JSON."""
+
+    id: str
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Entry]]
+    later: Markup = field(default_factory=Markup)
+
+
+class HTML(Reporter):
+    """Everything about a run, or several, in one file."""
+
+    name = "html"
+
+    def write(self, report: Report, folder: Path) -> Sequence[Path]:
+        """Writes ``report.html``, of less than 10 MB: pictures that do not fit are left out, and the page says so."""
+        path = folder / "report.html"
+        parts = _parts(report)
+        bare = len(_rendered(parts, []).encode())
+        room = max(0, min(_PICTURES, (_MOST_BYTES - bare) * 3 // 4))  # base64 writes three bytes as four characters
+        write_text(path, _rendered(parts, report.pictures(room)))
+        return [path]
+
+
+def _rendered(parts: Mapping[str, Any], pictures: Sequence[Picture]) -> str:
+    shown = [
+        {
+            "section": picture.section,
+            "title": picture.title,
+            "caption": picture.caption,
+            "missing": picture.missing,
+            "data": base64.b64encode(picture.png).decode(),
+        }
+        for picture in pictures
+    ]
+    kinds = {picture.section for picture in pictures}
+    curves, looks = "curves" in kinds, bool(kinds & {"samples", "reconstructions", "interpolations", "codes"})
+    sections = [
+        ("overview", "Best"),
+        ("comparison", "Comparison"),
+        ("failures", "Failures"),
+        ("timing", "Cost"),
+        *([("curves", "Curves")] if curves else []),
+        ("pictures", "Pictures"),
+        ("provenance", "Run again"),
+    ]
+    return _template().render(parts, report_pictures=shown, has_curves=curves, has_pictures=looks, sections=sections)
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["inert"] = lambda text: clean(str(text), markdown=False)
+    library = _asset("datatables.min.js") + "\n" + _asset("rowgroup.min.js")
+    script = _asset("script.js")
+    environment.globals |= {
+        "library": Markup(library),
+        "script": Markup(script),
+        "style": Markup(_asset("style.css")),
+        "script_hashes": Markup(" ".join(_hash(source) for source in (library, script))),
+        "version": benchsuite.__version__,
+    }
+    return environment.from_string(_asset("page.html.j2"))
+
+
+@cache
+def _asset(name: str) -> str:
+    return (files(__package__) / "page" / name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _parts(report: Report) -> dict[str, Any]:
+    """What the page is made of, without its pictures."""
+    provenance = report.provenance
+    costs = [
+        ("Seconds per cell, mean over seeds", report.timing),
+        ("Items per second, memory and sizes", report.rates),
+        ("Seconds of each metric", report.metric_timing),
+        ("Contended cells: what they took beside others, not to be compared", report.contended),
+    ]
+    return {
+        "name": report.name,
+        "watched": bool(provenance.get("watched")),
+        "facts": list(_facts(report)),
+        "warnings": report.warnings,
+        "contest": _contest(report.contest),
+        "winners": list(_winners(report.contest)),
+        "datasets": list(dict.fromkeys(report.summary["dataset"])),
+        "comparison": _comparison(report),
+        "statistics": _statistics(report.summary),
+        "cautions": _plain("cautions", "What has to be known of numbers marked †", report.cautions),
+        "failures": _plain("reasons", "Without a number", report.failures),
+        "costs": [
+            (
+                title,
+                [_plain(f"cost-{i}-{j}", name, frame.reset_index()) for j, (name, frame) in enumerate(tables.items())],
+            )
+            for i, (title, tables) in enumerate(costs)
+        ],
+        "untimed": report.untimed,
+        "protocols": _plain("protocols", "Metrics and how they were computed", report.protocols),
+        "notes": provenance.get("notes", []),
+        "runs": [_run(run) for run in provenance.get("runs", [])],
+    }
+
+
+def _facts(report: Report) -> Iterator[str]:
+    totals = report.provenance.get("totals", {"cells": 0, "ok": 0, "seconds": 0.0})
+    for name, values in (("method", report.results["method"]), ("dataset", report.results["dataset"])):
+        yield _counted(values.nunique(), name)
+    yield _counted(report.results["seed"].nunique(), "seed")
+    yield f"{_counted(totals['cells'], 'cell')}, {totals['ok']} ok"
+    yield f"{_duration(totals['seconds'])} of cell time"
+    devices = ", ".join(dict.fromkeys(str(device) for device in report.timings["device"].dropna() if device))
+    if devices:
+        yield f"on {devices}"
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _contest(contest: pd.DataFrame) -> Table | None:
+    titles = ("dataset", "metric", "best", "verdict", "mean", "second", "ahead by", "p", "not told from")
+    names = ("dataset", "column", "best", "verdict", "mean", "second", "ahead", "p_shown", "rivals")
+    numeric = ("mean", "ahead by", "p")
+    rows = []
+    for row in contest[list(names)].itertuples(index=False, name=None):
+        verdict = row[names.index("verdict")]
+        kinds = {"best": "significant" if verdict == "significant" else ""}
+        entries = [
+            Entry(str(value) or "–", " ".join(filter(None, ["number" * (title in numeric), kinds.get(title, "")])))
+            for title, value in zip(titles, row, strict=True)
+        ]
+        rows.append(entries)
+    columns = [Column(title, title in numeric) for title in titles]
+    return _table("contest", "The best of each metric, and whether the seeds decide it", columns, rows)
+
+
+def _winners(contest: pd.DataFrame) -> Iterator[dict[str, str]]:
+    """For each dataset a sentence: who is best on how many metrics, and on which significantly."""
+    decided = contest[~contest["verdict"].isin(["tie", "alone"])]
+    several = contest["dataset"].nunique() > 1
+    for dataset, rows in decided.groupby("dataset", sort=False):
+        counts = Counter(rows["best"])
+        surely = rows[rows["verdict"] == "significant"]
+        said = []
+        for method, count in counts.most_common():
+            titles = list(surely.loc[surely["best"] == method, "column"])
+            on = f"significantly on {', '.join(titles)}" if titles else "on none of them significantly"
+            said.append(f"{method} has the best mean on {count} of {len(rows)} metrics, {on}")
+        yield {"dataset": str(dataset) if several else "", "said": "; ".join(said) + "."}
+
+
+def _comparison(report: Report) -> Table | None:
+    """Datasets and methods by metrics, all in one table."""
+    titles = list(dict.fromkeys(report.summary["column"]))
+    place = {title: number for number, title in enumerate(titles)}
+    rows: dict[tuple[str, str], list[Entry]] = {}
+    for row in report.summary.to_dict("records"):
+        entries = rows.setdefault((row["dataset"], row["method"]), [Entry("–", "number")] * len(titles))
+        entries[place[row["column"]]] = _score(row)
+    body = [[Entry(dataset), Entry(method), *entries] for (dataset, method), entries in rows.items()]
+    columns = [Column("dataset"), Column("method"), *(Column(title, numeric=True) for title in titles)]
+    return _table("scores", "Methods by metrics", columns, body)
+
+
+def _score(row: Mapping[Any, Any]) -> Entry:
+    """A score as the comparison shows it; of what came to no number, the reason."""
+    if not row["n"]:
+        failed = row["status"] not in ("", "skipped")
+        return Entry(row["shown"], "number failed" if failed else "number", reason=_cut(row["reason"]))
+    note = "; ".join(text for text in (row["caution"], row["reason"]) if text)
+    return Entry(row["shown"], f"number {row['lead']}".strip(), note=_cut(note))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _statistics(summary: pd.DataFrame) -> Table | None:
+    """Every statistic that any score has; None for more scores than anybody would page through."""
+    if len(summary) > _STATISTICS:
+        return None
+    shown = {name: title for name, title in _STATISTIC_TITLES.items() if summary[name].notna().any()}
+    rows = [[_statistic(value) for value in row] for row in summary[list(shown)].itertuples(index=False, name=None)]
+    columns = [Column(title, numeric=i >= _NAMES) for i, title in enumerate(shown.values())]
+    return _table("statistics", "Every score by its statistics", columns, rows)
+
+
+def _statistic(value: Any) -> Entry:
+    if isinstance(value, str):
+        return Entry(value)
+    return Entry("–" if value != value else f"{value:.6g}", "number")
+
+
+def _plain(id: str, caption: str, frame: pd.DataFrame) -> Table | None:
+    """A frame of text as it is, None where it is empty."""
+    if frame.empty:
+        return None
+    numeric = numeric_columns(frame)
+    columns = [Column(str(title), is_number) for title, is_number in zip(frame.columns, numeric, strict=True)]
+    rows = [
+        [Entry(_cut(str(value)), "number" if n else "") for value, n in zip(row, numeric, strict=True)]
+        for row in frame.itertuples(index=False, name=None)
+    ]
+    return _table(id, caption, columns, rows)
+
+
+def _table(id: str, caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Entry]]) -> Table | None:
+    if not rows:
+        return None
+    if len(rows) <= _AS_HTML:
+        return Table(id, caption, columns, rows)
+    data = json.dumps([[_inert(entry) for entry in row] for row in rows], separators=(",", ":"), ensure_ascii=False)
+    return Table(
+        id, caption, columns, rows, Markup(data.replace("<", "\\u003c").replace("\u2028", "").replace("\u2029", ""))
+    )
+
+
+def _inert(entry: Entry) -> str | list[str]:
+    data = entry.as_data()
+    if isinstance(data, str):
+        return clean(data, markdown=False)
+    return [clean(text, markdown=False) for text in data]
+
+
+def _run(run: Mapping[str, Any]) -> dict[str, Any]:
+    environment: Mapping[str, Any] = run.get("environment", {})
+    packages = ", ".join(f"{name} {version}" for name, version in environment.get("packages", {}).items())
+    facts: Iterable[tuple[str, Any]] = [
+        ("benchsuite", environment.get("benchsuite")),
+        ("commit", environment.get("commit")),
+        ("processor", environment.get("processor")),
+        ("cores", environment.get("cores")),
+        ("devices", ", ".join(environment.get("devices", []))),
+        ("system", environment.get("system")),
+        ("Python", environment.get("python")),
+        ("packages", packages),
+    ]
+    commands = [run.get("command", []), *run.get("scored", [])]
+    return {
+        "run": run.get("run", ""),
+        "again": clean(run.get("again", ""), markdown=False),
+        "commands": [clean(shlex.join(words), markdown=False) for words in commands if words],
+        "facts": [(key, str(value)) for key, value in facts if value],
+        "recipe": json.dumps(run.get("recipe", {}), indent=1, ensure_ascii=False),
+    }
+
+
+@hookimpl
+def benchsuite_reporters() -> Sequence[type[Reporter]]:
+    """Provides ``html``."""
+    return [HTML]
