@@ -20,7 +20,7 @@ from benchsuite.harness.registry import PluginInfo, Registry, load_registry
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-KIT = "adversarial files latents losses moments optimisers prefetch samples similarity text"  # with examples
+KIT = "adversarial files latents losses moments optimisers prefetch samples similarity text winners"  # with examples
 DOCTESTED = ["benchsuite.errors", "benchsuite.parameters", "benchsuite.harness.recipe"] + [
     f"benchsuite.kit.{name}" for name in KIT.split()
 ]

@@ -1,8 +1,8 @@
 """Ranks of methods over datasets: Friedman's test, and Nemenyi's critical difference of mean ranks.
 
-A row for each metric and method: ``metric`` (with its direction), ``datasets`` (how many there are), ``method``, ``rank``
-(its mean, 1 being best), ``critical_difference`` (mean ranks that are further apart differ, 95%), ``p`` (Friedman's, of all
-methods being equal).
+A row for each metric and method: ``metric`` (with its direction), ``datasets`` (how many there are), ``method``,
+``rank`` (its mean, 1 being best), ``critical_difference`` (mean ranks that are further apart differ, 95%), and ``p``, by
+Friedman, of all methods being equal.
 
 Source: Demšar, Statistical Comparisons of Classifiers over Multiple Data Sets (2006).
 """
@@ -24,7 +24,7 @@ COLUMNS = ("metric", "datasets", "method", "rank", "critical_difference", "p")
 
 
 def ranked(summary: pd.DataFrame) -> pd.DataFrame:
-    """The ranks of ``summary``, for each metric of the methods that have a mean on every dataset that it was asked for on.
+    """The ranks of ``summary``: for each metric those of the methods that have a mean on each of its datasets.
 
     Empty where there are fewer than five datasets or three methods. Equal means share the mean of their ranks.
     """

@@ -13,7 +13,7 @@ from benchsuite.results.claims import Part, Verdict, judge, shared_stand_in
 from benchsuite.results.expressions import Claim, Expression, datasets_named_in, datasets_used_by, series
 from benchsuite.results.itemfile import ClaimEntry, Item, Scale
 from benchsuite.results.scores import Scores
-from benchsuite.results.statistics import Summary, summarise
+from benchsuite.results.statistics import summarise
 from benchsuite.results.summary import number
 
 CLAIM_COLUMNS = ["item", "scale", "claim", "dataset", "place", "says", "statement", "verdict", "part", "effect"]

@@ -106,6 +106,8 @@ def protocols(records: Sequence[Record]) -> pd.DataFrame:
                 way = (row.selection, record.cell.dataset, row.fingerprint, *seen)
                 ways.setdefault(way, (row.protocol, {}))[1][record.cell.method] = None
     rows = [(*way[:3], _said(protocol), ", ".join(methods)) for way, (protocol, methods) in ways.items()]
+    first = {metric: place for place, metric in reversed(list(enumerate(row[0] for row in rows)))}
+    rows.sort(key=lambda row: first[row[0]])
     return pd.DataFrame(rows, columns=["metric", "dataset", "fingerprint", "protocol", "methods"])
 
 

@@ -112,17 +112,17 @@ def _rendered(parts: Mapping[str, Any], pictures: Sequence[Picture]) -> str:
         for picture in pictures
     ]
     kinds = {picture.section for picture in pictures}
-    curves, looks = "curves" in kinds, bool(kinds & {"samples", "reconstructions", "interpolations", "codes"})
     sections = [
         ("overview", "Best"),
         ("comparison", "Comparison"),
         ("failures", "Failures"),
         ("timing", "Cost"),
-        *([("curves", "Curves")] if curves else []),
+        *([("curves", "Curves")] if "curves" in kinds else []),
         ("pictures", "Pictures"),
         ("provenance", "Run again"),
     ]
-    return _template().render(parts, report_pictures=shown, has_curves=curves, has_pictures=looks, sections=sections)
+    looks = bool(kinds & {"samples", "reconstructions", "interpolations", "codes"})
+    return _template().render(parts, report_pictures=shown, shown_sections=kinds, has_pictures=looks, sections=sections)
 
 
 @cache

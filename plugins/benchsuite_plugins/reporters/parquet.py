@@ -1,0 +1,33 @@
+"""The Parquet reporter: the frames as data, with their types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchsuite import Report, Reporter, hookimpl
+
+
+class Parquet(Reporter):
+    """Results, timings, summary and contest as they are: ``pandas.read_parquet`` gives the same frames."""
+
+    name = "parquet"
+
+    def write(self, report: Report, folder: Path) -> Sequence[Path]:
+        """Writes ``results.parquet``, ``timings.parquet``, ``summary.parquet`` and ``contest.parquet``."""
+        frames = {
+            "results": report.results,
+            "timings": report.timings,
+            "summary": report.summary,
+            "contest": report.contest,
+        }
+        paths = {name: folder / f"{name}.parquet" for name in frames}
+        for name, path in paths.items():
+            frames[name].to_parquet(path, engine="pyarrow", index=False)
+        return list(paths.values())
+
+
+@hookimpl
+def benchsuite_reporters() -> Sequence[type[Reporter]]:
+    """Provides ``parquet``."""
+    return [Parquet]
