@@ -233,9 +233,16 @@ def result_columns(cells: Iterable[tuple[str, Record]]) -> dict[str, list[Any]]:
         "params": [params for _, _, params, _ in flat],
         "dataset": [record.cell.dataset for _, record, _, _ in flat],
         "seed": [record.cell.seed for _, record, _, _ in flat],
-        **{name: [getattr(row, name) for _, _, _, row in flat] for name in _OF_A_SCORE},
+        **{name: [_valid(getattr(row, name)) for _, _, _, row in flat] for name in _OF_A_SCORE},
         "environment": [record.environment for _, record, _, _ in flat],
     }
+
+
+def _valid(value: Any) -> Any:
+    """``value``, where it is text without halves of characters, which an error may have from a log that is no UTF-8."""
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode(errors="replace").decode()
 
 
 def _as_rows(columns: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:

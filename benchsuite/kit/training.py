@@ -255,7 +255,8 @@ class Run:
     def _raise_if_diverged(self) -> None:
         for name, value in self._pending:
             if not math.isfinite(float(value)):
-                raise DivergedError(f"{name} became {float(value)} by batch {self.steps}, at most {_WINDOW} earlier")
+                first = max(1, self.steps - _WINDOW + 1)
+                raise DivergedError(f"{name} became {float(value)} between batches {first} and {self.steps}")
 
     def _progress(self, text: str) -> None:
         now = time.monotonic()

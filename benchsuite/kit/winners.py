@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +41,8 @@ def winners_table(contest: pd.DataFrame) -> pd.DataFrame:
             "best": row["best"],
             "mean": row["mean"],
             "ahead of": said(row["second"]),
-            "by [95% interval]": said(row["ahead"]),
-            "p": said(row["p_shown"]),
+            "by [95% interval]": _difference(row["difference"], row["low"], row["high"]),
+            "p": _p(row["p"]),
             "verdict": row["verdict"],
             "not told apart from": said(row["rivals"]),
         }
@@ -59,3 +60,13 @@ def said(value: Any) -> str:
     if pd.isna(value) or value == "":
         return NOTHING
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _difference(mean: float, low: float, high: float) -> str:
+    if math.isnan(mean):
+        return NOTHING
+    return f"{mean:.3g}" if math.isnan(low) else f"{mean:.3g} [{low:.3g}, {high:.3g}]"
+
+
+def _p(p: float) -> str:
+    return NOTHING if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -18,6 +18,7 @@ def caveats(gathered: Gathered, summary: pd.DataFrame, contest: pd.DataFrame) ->
     yield from _ends(gathered)
     yield from _seeds(summary, contest)
     yield from _protocols(summary)
+    yield from _codes(gathered)
     if text := untimed(gathered.records):
         yield text
     yield from _environments(gathered)
@@ -58,6 +59,18 @@ def _protocols(summary: pd.DataFrame) -> Iterator[str]:
     counts = scored.groupby(["dataset", "metric"], sort=False)["fingerprint"].nunique().reset_index()
     for dataset, metric, count in counts[counts["fingerprint"] > 1].itertuples(index=False, name=None):
         yield f"{metric} on {dataset} was computed in {count} ways, which are not compared; each has its own column."
+
+
+def _codes(gathered: Gathered) -> Iterator[str]:
+    """Where codes come from, where it is not the same place for all: recovery looks at each image at length."""
+    for dataset in dict.fromkeys(record.cell.dataset for record in gathered.records):
+        sources: dict[str, dict[str, None]] = {}
+        for record in gathered.records:
+            if record.cell.dataset == dataset and record.reconstruction:
+                sources.setdefault(record.reconstruction, {})[record.cell.method] = None
+        if len(sources) > 1:
+            told = "; ".join(f"{_named(methods)}: {source}" for source, methods in sources.items())
+            yield f"Reconstructions of {dataset} are by codes that were found in different ways ({told})."
 
 
 def _environments(gathered: Gathered) -> Iterator[str]:

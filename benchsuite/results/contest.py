@@ -4,7 +4,7 @@ Its columns: ``dataset, metric, column, direction``; ``best``, the method of the
 equal, and its ``mean`` as tables show it; ``second``, the best of the others, and how much better ``best`` is: the mean
 ``difference`` over common ``seeds``, and ``low`` and ``high`` of its t interval; ``p``, adjusted for the table, of the
 statement that ``best`` is better than each of the others; ``verdict``; and ``rivals``, those that seeds do not tell
-from ``best``. ``ahead`` is the difference with its interval, and ``p_shown`` p, as text.
+from ``best``.
 
 Verdicts are ``significant``; ``not significant``; ``not tested``, where fewer than three seeds are common or a mean is
 infinite; ``tie``, where means are equal; ``alone``, where no other method has a score.
@@ -28,13 +28,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchsuite.results.statistics import LEVEL, Paired, holm, paired
-from benchsuite.results.summary import NO_VALUE
 
 _COLUMN = ["dataset", "metric", "fingerprint"]
 _LEADS = {"significant": "significant", "not significant": "best", "not tested": "best", "tie": "best", "alone": ""}
 COLUMNS = (
     *("dataset", "metric", "column", "direction", "best", "mean", "second", "difference", "low", "high", "seeds", "p"),
-    *("verdict", "rivals", "ahead", "p_shown"),
+    *("verdict", "rivals"),
 )
 
 
@@ -70,7 +69,7 @@ def _row(rows: pd.DataFrame, values: pd.DataFrame) -> dict[str, Any]:
     methods, means = list(ordered["method"]), ordered["mean"].to_numpy()
     row = {name: ordered[name].iloc[0] for name in ("dataset", "metric", "column", "direction")}
     row |= {"best": methods[0], "mean": ordered["shown"].iloc[0], "pairs": {}, "p": np.nan, "seeds": 0}
-    row |= {"second": "", "rivals": ""}
+    row |= {"second": "", "rivals": "", "difference": np.nan, "low": np.nan, "high": np.nan}
     if len(methods) == 1:
         return row | {"verdict": "alone"}
     row["second"] = methods[1]
@@ -106,16 +105,5 @@ def _corrected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             row["verdict"] = "not tested" if np.isnan(p) else "significant" if p <= 1 - LEVEL else "not significant"
         if row["verdict"] in ("not significant", "not tested"):
             row["rivals"] = ", ".join(name for name, of_pair in pairs.items() if not of_pair * tests <= 1 - LEVEL)
-        found.append(row | {"ahead": _ahead(row), "p_shown": _p_shown(p)})
+        found.append(row)
     return found
-
-
-def _ahead(row: Mapping[str, Any]) -> str:
-    if not row["seeds"]:
-        return NO_VALUE
-    interval = "" if np.isnan(row["low"]) else f" [{row['low']:.3g}, {row['high']:.3g}]"
-    return f"{row['difference']:.3g}{interval}"
-
-
-def _p_shown(p: float) -> str:
-    return NO_VALUE if np.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"

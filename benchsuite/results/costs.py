@@ -22,6 +22,7 @@ _SECONDS = {
     "recover": ("recover",),
     "features": ("features",),
     "metrics": ("metric",),
+    "warm-up": ("warm_up",),
 }
 _INSIDE_FIT = re.compile(r"(fit|train)(\.|$)")
 _RATES = {"sample": {"sample"}, "encode": {"encode.test", "encode.train"}, "recover": {"recover.test", "recover.train"}}
@@ -107,6 +108,7 @@ def _seconds_row(cells: Sequence[Record]) -> dict[str, str]:
     for name, phases in _SECONDS.items():
         chosen = [phase for one in phases for phase in _phases(cells, one)]
         row[f"{name} [s]"] = _mean_seconds(chosen, len(cells))
+    row["total [s]"] = _seconds_text(sum(map(seconds_of, cells)) / len(cells))
     threads = _told(record.cell.threads for record in cells)
     return row | {"cells": str(len(cells)), "device": _told(record.device for record in cells), "threads": threads}
 
@@ -119,10 +121,11 @@ def _metrics_row(cells: Sequence[Record]) -> dict[str, str]:
 
 
 def _mean_seconds(phases: Sequence[PhaseRow], cells: int) -> str:
-    if not phases:
-        return NO_VALUE
-    seconds = sum(phase.seconds for phase in phases) / cells
-    return f"{seconds:.2f}" if seconds >= 0.1 else f"{seconds:.2g}"
+    return _seconds_text(sum(phase.seconds for phase in phases) / cells) if phases else NO_VALUE
+
+
+def _seconds_text(seconds: float) -> str:
+    return f"{seconds:.2f}" if seconds >= 0.1 or not seconds else f"{seconds:.2g}"
 
 
 def _rates_row(cells: Sequence[Record]) -> dict[str, str]:

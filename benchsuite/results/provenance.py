@@ -8,18 +8,19 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from benchsuite.harness.recipe import Recipe
+from benchsuite.harness.recipe import Recipe, parse_selections
 from benchsuite.harness.store import RunStore
 from benchsuite.results.costs import seconds_of
 from benchsuite.results.gathering import Gathered
 
 
 def provenance(gathered: Gathered) -> Mapping[str, Any]:
-    """Of the first run ``recipe, command, scored, environment``, of every run the same and ``again`` under ``runs``.
+    """Of the first run ``recipe, command, scored, environment``; under ``runs`` the same of every run, and ``again``.
 
     ``command`` is what was run, ``scored`` the commands that scored it later, each a list of words; ``again`` a command
     line that makes the same run anywhere. And ``reconstruction`` (where codes come from), ``sizes`` and ``notes``, by
-    method and dataset; and ``totals``: how many ``cells`` there are, how many ended ``ok``, and their ``seconds``.
+    method and dataset; ``labels``, what the labels of all recipes stand for; and ``totals``: how many ``cells`` there
+    are, how many ended ``ok``, and their ``seconds``.
     """
     records = gathered.records
     runs = [_of_run(store) for store in gathered.runs]
@@ -41,6 +42,7 @@ def provenance(gathered: Gathered) -> Mapping[str, Any]:
         "reconstruction": sources,
         "sizes": sizes,
         "notes": notes,
+        "labels": {label: text for run in runs for label, text in run["labels"].items()},
         "totals": totals,
     }
 
@@ -51,7 +53,14 @@ def _of_run(store: RunStore) -> dict[str, Any]:
     found = {name: run.get(name, empty) for name, empty in known.items()}
     found["command"] = _without_folder(found["command"])
     found["scored"] = [_without_folder(command) for command in found["scored"]]
-    return {"run": store.name, **found, "again": _again(found["recipe"])}
+    return {"run": store.name, **found, "again": _again(found["recipe"]), "labels": _labels(found["recipe"])}
+
+
+def _labels(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """What the labels of a recipe stand for."""
+    texts = [text for name in ("methods", "datasets") for text in recipe.get(name, ())]
+    selections = [selection for text in texts for selection in parse_selections(text)]
+    return {one.label: one.unlabelled() for one in selections if one.label is not None}
 
 
 def _without_folder(command: Sequence[str]) -> list[str]:

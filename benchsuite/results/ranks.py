@@ -1,8 +1,8 @@
 """Ranks of methods over datasets: Friedman's test, and Nemenyi's critical difference of mean ranks.
 
-A row for each metric and method: ``metric`` (with its direction), ``datasets`` (how many there are), ``method``,
-``rank`` (its mean, 1 being best), ``critical_difference`` (mean ranks that are further apart differ, 95%), and ``p``, by
-Friedman, of all methods being equal.
+A row for each metric and method: ``metric`` (with its direction), ``datasets`` (how many), ``method``, ``rank`` (the
+mean, 1 being best), ``critical_difference`` (mean ranks that are further apart differ, 95%), and ``p``, by Friedman, of
+all methods being equal.
 
 Source: Demšar, Statistical Comparisons of Classifiers over Multiple Data Sets (2006).
 """

@@ -91,8 +91,8 @@ class Paired(NamedTuple):
 def paired(differences: NDArray[np.float64], level: float = LEVEL) -> Paired:
     """The paired t test of ``differences`` (seeds, pairs), where what is not finite counts as missing.
 
-    Differences that are the same at every seed have an interval without width: they are not due to seeds, so that p is 0,
-    or 1 where they are zero.
+    Differences that are the same at every seed have an interval without width: they are not due to seeds, so that p is
+    0, or 1 where they are zero.
     Source: Student, The Probable Error of a Mean (1908).
     """
     known = np.isfinite(differences)

@@ -1,11 +1,16 @@
 """Scores to one row for each dataset, metric, protocol and method: what every table of scores is made from.
 
-Its columns: ``dataset, metric, column`` (the title in tables: with unit, arrow, and protocol where there are several),
-``unit, direction, fingerprint, method``; ``seeds`` (cells asked for), ``n`` (those with a value); ``mean``, and from two
-values up ``sd`` and ``se`` (standard deviation and standard error); ``low`` and ``high`` (Student's t interval, from three
-values up), ``resampled_low`` and ``resampled_high`` (bootstrap, from twenty); ``shown``, the text of tables, with the half
-width of the t interval behind ±; ``status`` and ``reason`` of the cells without a value; ``caution``, what has to be
-known of the values; ``contends``, false for references and for models that copy their training data.
+Its columns:
+
+- ``dataset, metric, unit, direction, fingerprint, method``, and ``column``: the metric's title in tables, with unit,
+  arrow, and protocol where there are several;
+- ``seeds`` (cells asked for), ``n`` (those with a value), ``mean``, and from two values up ``sd`` and ``se``, the
+  standard deviation and the standard error;
+- ``low`` and ``high``, Student's t interval, from three values up; ``resampled_low`` and ``resampled_high``, of the
+  bootstrap, from twenty;
+- ``shown``, the text of tables, with the half width of the t interval behind ±;
+- ``status`` and ``reason`` of the cells without a value; ``caution``, what has to be known of the values;
+- ``contends``: false for references and for models that copy their training data.
 """
 
 from __future__ import annotations

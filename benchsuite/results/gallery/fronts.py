@@ -44,7 +44,7 @@ def pareto(stock: Stock, summary: pd.DataFrame) -> Drawing | None:
     for number, (axes, scores) in enumerate(zip(panel_axes(canvas, list(shown), columns), shown.values(), strict=True)):
         _draw(axes, scores, seconds, stock.places, hollow=not alone)
         if number + columns >= len(shown):  # nothing stands below it
-            axes.set_xlabel("seconds of training")
+            axes.set_xlabel("training [s]")
     legend_below(canvas)
     bars = ", with intervals where seeds give one" if _have_intervals(shown.values()) else ""
     front = "a dashed line joins those that no other is both faster and better than"

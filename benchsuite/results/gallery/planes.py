@@ -27,7 +27,7 @@ from benchsuite.results.figures.page import (
 from benchsuite.results.figures.planes import MOST_CLASSES, draw_classes
 from benchsuite.results.gallery.stock import Drawing, Kept, Stock, seeds_of, short
 
-_GREY = "#b0b0b0"
+_GREY = "#cccccc"
 _LARGEST = 560  # pixels of a panel
 _FEW = 4  # panels, up to which marks are large
 
@@ -58,7 +58,7 @@ def codes(stock: Stock) -> Drawing | None:
     canvas = _drawn(planes, classes, behind="draws of the prior", points="codes")
     told = "by colour and number of their class" if classes else "one point each"
     seed = seeds_of(stock.panels(Missing())[method] for method in planes)
-    grey = " Draws of the prior lie in grey below." if any(len(plane.behind) for plane in planes.values()) else ""
+    grey = " Draws of the prior lie in grey behind them." if any(len(plane.behind) for plane in planes.values()) else ""
     what = f"{seed}; codes of the data, {told}, in the two directions in which they vary most"
     return Drawing(Page(canvas, f"{what} (axes: share of their variance).{grey}"), missing)
 
@@ -77,7 +77,9 @@ def vectors(stock: Stock) -> Drawing | None:
         return None
     canvas = _drawn(planes, [], behind="training data", points="samples")
     seed = seeds_of(stock.panels(Missing())[method] for method in planes)
-    return Drawing(Page(canvas, f"{seed}; the first two dimensions of samples, training data in grey below."), missing)
+    return Drawing(
+        Page(canvas, f"{seed}; the first two dimensions of samples, training data in grey behind them."), missing
+    )
 
 
 def _read(stock: Stock, name: str, missing: Missing) -> dict[str, dict[str, Array]]:

@@ -13,7 +13,7 @@ Name = Literal["samples", "reconstructions", "interpolations"]
 
 _SEEN: dict[Name, str] = {
     "samples": "Samples of each method",
-    "reconstructions": "Test images, and in the row below each the reconstructions of these",
+    "reconstructions": "Rows of test images, each above the row of their reconstructions",
     "interpolations": "In each row two images of the data, and what codes on the line between theirs decode to",
 }
 _TOGETHER: dict[Name, int] = {"samples": 1, "reconstructions": 2, "interpolations": 1}

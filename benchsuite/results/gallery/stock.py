@@ -53,8 +53,7 @@ class Stock:
             kept.record for method, cells in self.methods.items() if method not in left_out for kept in cells
         ):
             if record.status != "ok":
-                why = f"{record.status}: {record.reason}" if record.reason else record.status
-                missing.add(short(record.cell.method), inert(why), record.cell.seed)
+                missing.add(short(record.cell.method), record.status, record.cell.seed)
         tell_left_out(left_out, most, missing)
         return {method: cells for method, cells in found.items() if cells and method not in left_out}
 

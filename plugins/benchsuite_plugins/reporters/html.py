@@ -26,6 +26,7 @@ import benchsuite
 from benchsuite import Picture, Report, Reporter, hookimpl
 from benchsuite.kit.files import write_text
 from benchsuite.kit.text import clean, numeric_columns
+from benchsuite.kit.winners import winners_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +50,7 @@ _STATISTIC_TITLES = {
     "resampled_low": "bootstrap low",
     "resampled_high": "bootstrap high",
 }
+_FAILURES = ["method", "dataset", "status", "reason", "seeds", "metrics"]  # what a phone shows first
 _NAMES = 3  # of these columns are text
 
 
@@ -173,7 +175,7 @@ def _parts(report: Report) -> dict[str, Any]:
         "comparison": _comparison(report),
         "statistics": _statistics(report.summary),
         "cautions": _plain("cautions", "What has to be known of numbers marked †", report.cautions),
-        "failures": _plain("reasons", "Without a number", report.failures),
+        "failures": _plain("reasons", "Cells and metrics without a number", report.failures[_FAILURES]),
         "costs": [
             (
                 title,
@@ -184,6 +186,7 @@ def _parts(report: Report) -> dict[str, Any]:
         "untimed": report.untimed,
         "protocols": _plain("protocols", "Metrics and how they were computed", report.protocols),
         "notes": provenance.get("notes", []),
+        "labels": list(provenance.get("labels", {}).items()),
         "runs": [_run(run) for run in provenance.get("runs", [])],
     }
 
@@ -211,19 +214,20 @@ def _duration(seconds: float) -> str:
 
 
 def _contest(contest: pd.DataFrame) -> Table | None:
-    titles = ("dataset", "metric", "best", "verdict", "mean", "second", "ahead by", "p", "not told from")
-    names = ("dataset", "column", "best", "verdict", "mean", "second", "ahead", "p_shown", "rivals")
-    numeric = ("mean", "ahead by", "p")
-    rows = []
-    for row in contest[list(names)].itertuples(index=False, name=None):
-        verdict = row[names.index("verdict")]
-        kinds = {"best": "significant" if verdict == "significant" else ""}
-        entries = [
-            Entry(str(value) or "–", " ".join(filter(None, ["number" * (title in numeric), kinds.get(title, "")])))
-            for title, value in zip(titles, row, strict=True)
+    frame = winners_table(contest)
+    if frame.empty:
+        return None
+    first = ["dataset", "metric", "best", "verdict"]
+    frame = frame[first + [name for name in frame.columns if name not in first]]
+    numeric = [name in ("mean", "by [95% interval]", "p") for name in frame.columns]
+    rows = [
+        [
+            Entry(text, "significant" if name == "best" and verdict == "significant" else "number" * is_number)
+            for name, text, is_number in zip(frame.columns, row, numeric, strict=True)
         ]
-        rows.append(entries)
-    columns = [Column(title, title in numeric) for title in titles]
+        for row, verdict in zip(frame.itertuples(index=False, name=None), frame["verdict"], strict=True)
+    ]
+    columns = [Column(name, is_number) for name, is_number in zip(frame.columns, numeric, strict=True)]
     return _table("contest", "The best of each metric, and whether the seeds decide it", columns, rows)
 
 
@@ -331,11 +335,19 @@ def _run(run: Mapping[str, Any]) -> dict[str, Any]:
     commands = [run.get("command", []), *run.get("scored", [])]
     return {
         "run": run.get("run", ""),
+        "machine": _machine(environment),
         "again": clean(run.get("again", ""), markdown=False),
         "commands": [clean(shlex.join(words), markdown=False) for words in commands if words],
         "facts": [(key, str(value)) for key, value in facts if value],
         "recipe": json.dumps(run.get("recipe", {}), indent=1, ensure_ascii=False),
     }
+
+
+def _machine(environment: Mapping[str, Any]) -> str:
+    cores, packages = environment.get("cores"), environment.get("packages", {})
+    parts = [environment.get("processor"), cores and _counted(cores, "core"), environment.get("system")]
+    parts += [f"torch {packages['torch']}"] if "torch" in packages else []
+    return ", ".join(str(part) for part in parts if part)
 
 
 @hookimpl

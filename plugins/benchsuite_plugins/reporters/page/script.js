@@ -53,7 +53,7 @@
     const table = new DataTable(element, {
       ...(rows ? { data: rows, deferRender: true } : {}),
       columns, autoWidth: false, order: [], pageLength: ROWS, lengthMenu: [ROWS, 100, 500],
-      paging: count > ROWS, searching: count > 5, info: count > ROWS, lengthChange: count > ROWS,
+      paging: count > ROWS, searching: element.id === "scores" || count > ROWS, info: count > ROWS, lengthChange: count > ROWS,
       rowGroup: { enable: false, startRender: (_, group) => heading(group, columns.length) },
       language: { search: "Search", lengthMenu: "_MENU_ rows a page" },
     });
@@ -119,7 +119,7 @@
   const opened = [];
   addEventListener("beforeprint", () => {
     for (const { table } of tables.values()) if (table.page.info().pages > 1) table.page.len(MOST_PRINTED).draw();
-    for (const fold of document.querySelectorAll("details.section:not([open])")) {
+    for (const fold of document.querySelectorAll("details:not([open])")) {
       fold.open = true;
       opened.push(fold);
     }
