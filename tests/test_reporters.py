@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import doctest
+import json
 import re
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,8 +27,9 @@ from benchsuite.contracts import MetricRow, Record, Report
 from benchsuite.harness.store import RunStore
 from benchsuite.kit.text import shortened, spreadsheet_safe
 from benchsuite.kit.winners import winners
-from benchsuite_plugins.reporters import latex
+from benchsuite_plugins.reporters import html, latex
 from benchsuite_plugins.reporters.csv import CSV
+from benchsuite_plugins.reporters.html import HTML
 from benchsuite_plugins.reporters.latex import LaTeX, escaped
 from benchsuite_plugins.reporters.markdown import MOST_BYTES, MOST_CHARACTERS, Markdown
 from benchsuite_plugins.reporters.parquet import Parquet
@@ -195,7 +198,76 @@ def latex_document(report: Report, folder: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-FORMATS: dict[str, Parser] = {"csv": in_csv, "markdown": in_markdown, "latex": in_latex}
+class HTMLScores(HTMLParser):
+    """The table of scores of a page, as its source has it: no script has run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = False
+        self.row: list[tuple[str, str]] = []  # the class of each cell and its text
+        self.rows: list[list[tuple[str, str]]] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        self.inside |= tag == "table" and given.get("id") == "scores"
+        self.open += [tag] if self.inside else []
+        if self.inside and tag in ("td", "th"):
+            self.row.append((given.get("class") or "", ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        if self.inside and tag == "tr":
+            self.rows.append(self.row)
+            self.row = []
+        if self.open:
+            self.open.pop()
+        self.inside &= tag != "table"
+
+    def handle_data(self, data: str) -> None:
+        explained = "details" in self.open and "summary" not in self.open  # why there is no number
+        if self.inside and {"td", "th"} & set(self.open) and not explained:
+            kind, text = self.row[-1]
+            self.row[-1] = (kind, text + data)
+
+
+def in_html(report: Report, folder: Path) -> Tables:
+    HTML().write(report, folder)
+    page = HTMLScores()
+    page.feed((folder / "report.html").read_text(encoding="utf-8"))
+    head, *rows = page.rows
+    found = {}
+    for (_, dataset), (_, method), *cells in rows:
+        for (_, column), (kind, text) in zip(head[2:], cells, strict=True):
+            found[dataset, column, method] = shown(text, "significant" in kind.split())
+    # One table has all datasets; where one of them lacks a metric, it has a dash.
+    return {key: cell for key, cell in found.items() if key in in_the_frames(report) or cell.number != "–"}
+
+
+def in_data_of_html(report: Report, folder: Path) -> Tables:
+    """The same of a page whose table comes as data, which is how it comes when it is large."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(html, "_AS_HTML", 0)
+        HTML().write(report, folder)
+    page = HTMLScores()
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    page.feed(text)
+    (data,) = re.findall(r'<script type="application/json" data-rows="scores">(.*?)</script>', text)
+    (head,) = page.rows
+    found = {}
+    for dataset, method, *cells in json.loads(data):
+        for (_, column), entry in zip(head[2:], cells, strict=True):
+            said, kind = entry[:2] if isinstance(entry, list) else (entry, "")
+            found[dataset, column, method] = shown(said, "significant" in kind.split())
+    return {key: cell for key, cell in found.items() if key in in_the_frames(report) or cell.number != "–"}
+
+
+FORMATS: dict[str, Parser] = {
+    "csv": in_csv,
+    "markdown": in_markdown,
+    "latex": in_latex,
+    "html": in_html,
+    "data of html": in_data_of_html,
+}
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -100,15 +100,24 @@ def test_scores_of_unlike_protocols_never_share_a_column() -> None:
 
 def test_seconds_are_means_over_seeds_and_stages_are_not_added_to_their_fit() -> None:
     row = seconds_tables([record("pca", 0, 20.0), record("pca", 2, 20.0)])["digits"].loc["pca"]
-    assert row.to_dict() == {"fit [s]": "3.00", "encode [s]": "0.75", "cells": "2", "device": "cpu", "threads": "1"}
+    assert row.to_dict() == {
+        "fit [s]": "3.00",
+        "encode [s]": "0.75",
+        "total [s]": "3.75",
+        "cells": "2",
+        "device": "cpu",
+        "threads": "1",
+    }
 
 
-def test_warm_up_is_in_no_column() -> None:
+def test_warm_up_is_in_no_column_but_its_own_and_the_total() -> None:
     warm = (
         PhaseRow(f"warm_up.{name}", 100.0, 1.0, 5, None, None) for name in ("sample", "encode.test", "recover.test")
     )
     plain, warmed = [record("pca", 0, 20.0)], [with_phases(record("pca", 0, 20.0), *warm)]
-    assert seconds_tables(plain)["digits"].equals(seconds_tables(warmed)["digits"])
+    without, with_it = (seconds_tables(records)["digits"] for records in (plain, warmed))
+    assert with_it.loc["pca", ["warm-up [s]", "total [s]"]].tolist() == ["300.00", "302.75"]
+    assert with_it.drop(columns=["warm-up [s]", "total [s]"]).equals(without.drop(columns="total [s]"))
     assert rates_tables(plain)["digits"].equals(rates_tables(warmed)["digits"])
     rows = timing_rows("r", warmed)
     assert "warm_up.sample" in {row["phase"] for row in rows}

@@ -13,7 +13,7 @@ import click
 
 from benchsuite.contracts import Report, Reporter
 from benchsuite.errors import StoreError, reason_of
-from benchsuite.harness.store import RunStore
+from benchsuite.harness.store import RunStore, uncollected
 from benchsuite.kit.text import clean
 from benchsuite.results.gathering import gather
 from benchsuite.results.tables import report_of
@@ -37,6 +37,7 @@ class Reporting:
     reporters: Mapping[str, type[Reporter]]
     folder: Path
 
+    @uncollected()
     def write(self, *, watched: bool = False) -> Written:
         """Write what is there now; ``watched`` says that it will be written again, so that a page loads itself anew.
 

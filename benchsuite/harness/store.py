@@ -15,10 +15,12 @@ import gc
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain, repeat
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +69,37 @@ TIMING_COLUMNS = [
 ]
 
 
-_UNKNOWN = PhaseRow("cell", 0.0, 0.0, 0, None, None)  # stands for the phases of a cell that left none
+_OF_A_CELL: dict[str, Callable[[Record], Any]] = {
+    "cell": attrgetter("cell.key"),
+    "method": attrgetter("cell.method"),
+    "dataset": attrgetter("cell.dataset"),
+    "seed": attrgetter("cell.seed"),
+    "environment": attrgetter("environment"),
+}
+_OF_ITS_TIMES: dict[str, Callable[[Record], Any]] = {
+    "status": attrgetter("status"),
+    "device": attrgetter("device"),
+    "threads": attrgetter("cell.threads"),
+    "contended": attrgetter("contended"),
+}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table whose rows are parts of cells: ``of_cells`` hold a value for each cell, which stands in as
+    many rows as ``counts`` says, ``of_rows`` one for each row. ``names`` are all of them in order."""
+
+    names: Sequence[str]
+    of_cells: Mapping[str, Sequence[Any]]
+    counts: Sequence[int]
+    of_rows: Mapping[str, Sequence[Any]]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Each row by the names of its columns."""
+        repeated = {n: list(chain.from_iterable(map(repeat, v, self.counts))) for n, v in self.of_cells.items()}
+        columns = {**repeated, **self.of_rows}
+        for values in zip(*(columns[name] for name in self.names), strict=True):
+            yield dict(zip(self.names, values, strict=True))
 
 
 class RunStore:
@@ -156,9 +188,8 @@ class RunStore:
 
     def records(self) -> list[Record]:
         """The records of the current plan's cells, in its order, with the metrics that it asked for."""
-        with uncollected():
-            found = [(self.record(cell["key"]), tuple(cell["metrics"])) for cell in self._planned()]
-            return [seen_by(record, replace(record.cell, metrics=metrics)) for record, metrics in found if record]
+        found = [(self.record(cell["key"]), tuple(cell["metrics"])) for cell in self._planned()]
+        return [seen_by(record, replace(record.cell, metrics=metrics)) for record, metrics in found if record]
 
     def missing(self) -> list[dict[str, Any]]:
         """The current plan's cells that have no record that can be read: ``key``, ``method``, ``dataset``, ``seed``."""
@@ -179,8 +210,8 @@ class RunStore:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Keeps the collector of cycles from looking at all records again and again, of which there may be very many and
-    which make none."""
+    """Keeps the collector of cycles from records for as long as they are worked with: there may be a million objects,
+    none in a cycle, which it would look at again and again, for half of the time."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -219,35 +250,33 @@ def _with_cautions(row: MetricRow, cautions: tuple[str, ...]) -> MetricRow:
 
 def result_rows(run: str, records: Iterable[Record]) -> Iterator[dict[str, Any]]:
     """The rows of results.csv; a cell that came to no score has one row per metric asked for, without a value."""
-    return _as_rows(result_columns([(run, record) for record in records]))
+    return result_columns([(run, record) for record in records]).rows()
 
 
-def result_columns(cells: Iterable[tuple[str, Record]]) -> dict[str, list[Any]]:
+def result_columns(cells: Sequence[tuple[str, Record]]) -> Columns:
     """The columns of results.csv, for records each with the name of its run."""
-    rows = [(run, record, json.dumps(record.cell.params, sort_keys=True), rows_of(record)) for run, record in cells]
-    flat = [(run, record, params, row) for run, record, params, scores in rows for row in scores]
-    return {
-        "run": [run for run, _, _, _ in flat],
-        "cell": [record.cell.key for _, record, _, _ in flat],
-        "method": [record.cell.method for _, record, _, _ in flat],
-        "params": [params for _, _, params, _ in flat],
-        "dataset": [record.cell.dataset for _, record, _, _ in flat],
-        "seed": [record.cell.seed for _, record, _, _ in flat],
-        **{name: [_valid(getattr(row, name)) for _, _, _, row in flat] for name in _OF_A_SCORE},
-        "environment": [record.environment for _, record, _, _ in flat],
-    }
+    scores = [rows_of(record) for _, record in cells]
+    flat = list(chain.from_iterable(scores))
+    of_rows = {name: _valid(list(map(attrgetter(name), flat))) for name in _OF_A_SCORE}
+    return Columns(RESULT_COLUMNS, _of_cells(cells, {"params": _params}), list(map(len, scores)), of_rows)
 
 
-def _valid(value: Any) -> Any:
-    """``value``, where it is text without halves of characters, which an error may have from a log that is no UTF-8."""
-    if not isinstance(value, str) or value.isascii():
-        return value
-    return value.encode(errors="replace").decode()
+def _params(record: Record) -> str:
+    return json.dumps(record.cell.params, sort_keys=True)
 
 
-def _as_rows(columns: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
-    for values in zip(*columns.values(), strict=True):
-        yield dict(zip(columns, values, strict=True))
+def _of_cells(
+    cells: Sequence[tuple[str, Record]], fields: Mapping[str, Callable[[Record], Any]]
+) -> dict[str, list[Any]]:
+    found = {name: [field(record) for _, record in cells] for name, field in ({**_OF_A_CELL, **fields}).items()}
+    return found | {"run": [run for run, _ in cells]}
+
+
+def _valid(values: list[Any]) -> list[Any]:
+    """``values``, where they are text without halves of characters, which errors have from logs that are no UTF-8."""
+    if all(not isinstance(value, str) or value.isascii() for value in set(values)):
+        return values
+    return [value.encode(errors="replace").decode() if isinstance(value, str) else value for value in values]
 
 
 def rows_of(record: Record) -> Sequence[MetricRow]:
@@ -263,29 +292,21 @@ def _unscored(record: Record, selection: str) -> MetricRow:
 
 def timing_rows(run: str, records: Iterable[Record]) -> Iterator[dict[str, Any]]:
     """The rows of timings.csv; a cell whose phases are not known has one row ``cell``."""
-    return _as_rows(timing_columns([(run, record) for record in records]))
+    return timing_columns([(run, record) for record in records]).rows()
 
 
-def timing_columns(cells: Iterable[tuple[str, Record]]) -> dict[str, list[Any]]:
+def timing_columns(cells: Sequence[tuple[str, Record]]) -> Columns:
     """The columns of timings.csv, for records each with the name of its run."""
-    rows = [(run, record, phase) for run, record in cells for phase in record.phases or (_UNKNOWN,)]
-    return {
-        "run": [run for run, _, _ in rows],
-        "cell": [record.cell.key for _, record, _ in rows],
-        "method": [record.cell.method for _, record, _ in rows],
-        "dataset": [record.cell.dataset for _, record, _ in rows],
-        "seed": [record.cell.seed for _, record, _ in rows],
-        "status": [record.status for _, record, _ in rows],
-        "phase": [phase.phase for _, _, phase in rows],
-        "seconds": [None if phase is _UNKNOWN else round(phase.seconds, 6) for _, _, phase in rows],
-        "items": [None if phase is _UNKNOWN else phase.items for _, _, phase in rows],
-        "device": [record.device for _, record, _ in rows],
-        "peak_host_mib": [_rounded(phase.peak_host_mib) for _, _, phase in rows],
-        "peak_device_mib": [_rounded(phase.peak_device_mib) for _, _, phase in rows],
-        "environment": [record.environment for _, record, _ in rows],
-        "threads": [record.cell.threads for _, record, _ in rows],
-        "contended": [record.contended for _, record, _ in rows],
+    phases: list[Sequence[PhaseRow | None]] = [record.phases or (None,) for _, record in cells]
+    flat = list(chain.from_iterable(phases))
+    of_rows: dict[str, list[Any]] = {
+        "phase": ["cell" if phase is None else phase.phase for phase in flat],
+        "seconds": [None if phase is None else round(phase.seconds, 6) for phase in flat],
+        "items": [None if phase is None else phase.items for phase in flat],
+        "peak_host_mib": [None if phase is None else _rounded(phase.peak_host_mib) for phase in flat],
+        "peak_device_mib": [None if phase is None else _rounded(phase.peak_device_mib) for phase in flat],
     }
+    return Columns(TIMING_COLUMNS, _of_cells(cells, _OF_ITS_TIMES), list(map(len, phases)), of_rows)
 
 
 def _rounded(number: float | None) -> float | None:

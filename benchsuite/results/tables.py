@@ -6,10 +6,18 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from benchsuite.contracts import Record, Report
-from benchsuite.harness.store import RESULT_COLUMNS, RunStore, result_columns, rows_of, timing_columns, uncollected
+from benchsuite.harness.store import (
+    RESULT_COLUMNS,
+    Columns,
+    RunStore,
+    result_columns,
+    rows_of,
+    timing_columns,
+)
 from benchsuite.results.caveats import caveats
 from benchsuite.results.contest import contested, with_leads
 from benchsuite.results.costs import contended_tables, metric_tables, rates_tables, seconds_tables, untimed
@@ -25,7 +33,6 @@ def make_report(store: RunStore, records: Sequence[Record]) -> Report:
     return report_of(of_run(store, records))
 
 
-@uncollected()
 def report_of(gathered: Gathered) -> Report:
     """Everything that reporters are given about one run or several."""
     records = gathered.records
@@ -56,20 +63,32 @@ def report_of(gathered: Gathered) -> Report:
     )
 
 
-@uncollected()
 def frames_of(gathered: Gathered) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The frames of results.csv, with the columns ``selection`` and ``contends`` besides, and of timings.csv."""
     names = {store: store.name for store in gathered.runs}
     cells = [(names[store], record) for store, record in gathered.cells]
-    scores, timings = pd.DataFrame(result_columns(cells)), pd.DataFrame(timing_columns(cells))
-    rows = [(record, row) for record in gathered.records for row in rows_of(record)]
-    scores["selection"] = [row.selection for _, row in rows]
-    copies = {record.cell.key for record in gathered.records if any(row.disqualifies for row in record.metrics)}
-    scores["contends"] = [
-        not (record.reference or (record.cell.key in copies and "samples" in row.protocol)) for record, row in rows
-    ]
+    scores, timings = _frame(result_columns(cells)), _frame(timing_columns(cells))
+    rows = [row for record in gathered.records for row in rows_of(record)]
+    scores["selection"] = [row.selection for row in rows]
+    scores["contends"] = [contends for record in gathered.records for contends in _contends(record)]
     numbers = dict.fromkeys(("seconds", "peak_host_mib", "peak_device_mib"), "float64")
     return scores.astype({"value": "float64", "n": "Int64"}), timings.astype(numbers | {"items": "Int64"})
+
+
+def _frame(columns: Columns) -> pd.DataFrame:
+    places = np.repeat(np.arange(len(columns.counts)), columns.counts)
+    frame = pd.DataFrame(columns.of_cells).take(places).reset_index(drop=True)
+    return frame.assign(**columns.of_rows)[list(columns.names)]
+
+
+def _contends(record: Record) -> list[bool]:
+    """Whether each score of ``record`` takes part in who is best: not of references, nor what a copy has copied."""
+    rows = rows_of(record)
+    if record.reference:
+        return [False] * len(rows)
+    if not any(row.disqualifies for row in record.metrics):
+        return [True] * len(rows)
+    return ["samples" not in row.protocol for row in rows]
 
 
 def failures(results: pd.DataFrame) -> pd.DataFrame:
