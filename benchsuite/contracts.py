@@ -375,7 +375,8 @@ class Report:
       alone. ``untimed`` says which cells the others leave out and why, and is empty where they have all;
     - ``failures``: the rows that did not come to a number; ``cautions``: what has to be known of numbers that are
       marked with a dagger; ``protocols``: how each metric was computed;
-    - ``warnings``: sentences on what keeps numbers from being compared or trusted;
+    - ``warnings``: sentences on what keeps numbers from being compared or trusted; ``facts``: a few words each on how
+      much there is of what; ``leaders``: for each dataset a sentence on who is best;
     - ``pictures``: draws them, each time it is called; at most ``limit`` bytes of them, saying what was left out.
     """
 
@@ -398,6 +399,8 @@ class Report:
     contended: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     untimed: str = ""
     warnings: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+    leaders: Mapping[str, str] = field(default_factory=dict)
 
 
 class Reporter(ABC):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchsuite.errors import RecipeError
-from benchsuite.harness.store import RESULT_COLUMNS, TIMING_COLUMNS
+from benchsuite.harness.rows import RESULT_COLUMNS, TIMING_COLUMNS
 from benchsuite.results.claims import Verdict, check, judge, shared_stand_in
 from benchsuite.results.expressions import parse_claim, parse_expression
 from benchsuite.results.scores import Scores

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchsuite.errors import RecipeError
-from benchsuite.harness.store import RESULT_COLUMNS, TIMING_COLUMNS
+from benchsuite.harness.rows import RESULT_COLUMNS, TIMING_COLUMNS
 from benchsuite.results.expressions import (
     datasets_named_in,
     datasets_used_by,

@@ -19,7 +19,8 @@ from benchsuite import suite
 from benchsuite.cli.tables import _parts, print_report
 from benchsuite.contracts import MetricRow, PhaseRow, Record, Report
 from benchsuite.harness.rescoring import rescored
-from benchsuite.harness.store import RunStore, marked, timing_rows
+from benchsuite.harness.rows import timing_rows
+from benchsuite.harness.store import RunStore, marked
 from benchsuite.kit.text import readable
 from benchsuite.results.costs import rates_tables, seconds_tables, untimed
 from benchsuite.results.gathering import Gathered

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from benchsuite.cli.tables import print_report
-from benchsuite.harness.store import result_rows, timing_rows
+from benchsuite.harness.rows import result_rows, timing_rows
 from benchsuite.results.tables import make_report
 from benchsuite.suite import Outcome
 

@@ -30,7 +30,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchsuite.contracts import MetricRow, Record
-from benchsuite.harness.store import rows_of
+from benchsuite.harness.rows import rows_of
 from benchsuite.results.changes import Identity, identity_of, named, protocol_changes
 from benchsuite.results.gathering import Gathered
 from benchsuite.results.statistics import LEVEL, MIN_SEEDS, holm, paired

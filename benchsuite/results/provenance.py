@@ -10,7 +10,6 @@ from typing import Any
 
 from benchsuite.harness.recipe import Recipe, parse_selections
 from benchsuite.harness.store import RunStore
-from benchsuite.results.costs import seconds_of
 from benchsuite.results.gathering import Gathered
 
 
@@ -19,8 +18,7 @@ def provenance(gathered: Gathered) -> Mapping[str, Any]:
 
     ``command`` is what was run, ``scored`` the commands that scored it later, each a list of words; ``again`` a command
     line that makes the same run anywhere. And ``reconstruction`` (where codes come from), ``sizes`` and ``notes``, by
-    method and dataset; ``labels``, what the labels of all recipes stand for; and ``totals``: how many ``cells`` there
-    are, how many ended ``ok``, and their ``seconds``.
+    method and dataset; and ``labels``, what the labels of all recipes stand for.
     """
     records = gathered.records
     runs = [_of_run(store) for store in gathered.runs]
@@ -31,11 +29,6 @@ def provenance(gathered: Gathered) -> Mapping[str, Any]:
         if r.parameters is not None
     }
     notes = [f"{r.cell.method} on {r.cell.dataset}, seed {r.cell.seed}: {n}" for r in records for n in r.notes]
-    totals = {
-        "cells": len(records) + len(gathered.missing),
-        "ok": sum(record.status == "ok" for record in records),
-        "seconds": sum(map(seconds_of, records)),
-    }
     return {
         **runs[0],
         "runs": runs,
@@ -43,7 +36,6 @@ def provenance(gathered: Gathered) -> Mapping[str, Any]:
         "sizes": sizes,
         "notes": notes,
         "labels": {label: text for run in runs for label, text in run["labels"].items()},
-        "totals": totals,
     }
 
 

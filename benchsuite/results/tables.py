@@ -10,19 +10,14 @@ import numpy as np
 import pandas as pd
 
 from benchsuite.contracts import Record, Report
-from benchsuite.harness.store import (
-    RESULT_COLUMNS,
-    Columns,
-    RunStore,
-    result_columns,
-    rows_of,
-    timing_columns,
-)
+from benchsuite.harness.rows import RESULT_COLUMNS, Columns, result_columns, rows_of, timing_columns
+from benchsuite.harness.store import RunStore
 from benchsuite.results.caveats import caveats
 from benchsuite.results.contest import contested, with_leads
 from benchsuite.results.costs import contended_tables, metric_tables, rates_tables, seconds_tables, untimed
 from benchsuite.results.gallery import draw
 from benchsuite.results.gathering import Gathered, of_run
+from benchsuite.results.overview import facts, leaders
 from benchsuite.results.provenance import provenance
 from benchsuite.results.ranks import ranked
 from benchsuite.results.summary import as_tables, summarised
@@ -60,6 +55,8 @@ def report_of(gathered: Gathered) -> Report:
         contended=contended_tables(records),
         untimed=untimed(records),
         warnings=tuple(caveats(gathered, summary, contest)),
+        facts=tuple(facts(gathered, scores)),
+        leaders=leaders(contest),
     )
 
 

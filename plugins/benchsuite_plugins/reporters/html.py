@@ -11,8 +11,7 @@ import base64
 import hashlib
 import json
 import shlex
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -167,10 +166,10 @@ def _parts(report: Report) -> dict[str, Any]:
     return {
         "name": report.name,
         "watched": bool(provenance.get("watched")),
-        "facts": list(_facts(report)),
+        "facts": report.facts,
         "warnings": report.warnings,
         "contest": _contest(report.contest),
-        "winners": list(_winners(report.contest)),
+        "leaders": report.leaders,
         "datasets": list(dict.fromkeys(report.summary["dataset"])),
         "comparison": _comparison(report),
         "statistics": _statistics(report.summary),
@@ -191,28 +190,6 @@ def _parts(report: Report) -> dict[str, Any]:
     }
 
 
-def _facts(report: Report) -> Iterator[str]:
-    totals = report.provenance.get("totals", {"cells": 0, "ok": 0, "seconds": 0.0})
-    for name, values in (("method", report.results["method"]), ("dataset", report.results["dataset"])):
-        yield _counted(values.nunique(), name)
-    yield _counted(report.results["seed"].nunique(), "seed")
-    yield f"{_counted(totals['cells'], 'cell')}, {totals['ok']} ok"
-    yield f"{_duration(totals['seconds'])} of cell time"
-    devices = ", ".join(dict.fromkeys(str(device) for device in report.timings["device"].dropna() if device))
-    if devices:
-        yield f"on {devices}"
-
-
-def _counted(count: int, thing: str) -> str:
-    return f"{count} {thing}{'' if count == 1 else 's'}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
 def _contest(contest: pd.DataFrame) -> Table | None:
     frame = winners_table(contest)
     if frame.empty:
@@ -229,21 +206,6 @@ def _contest(contest: pd.DataFrame) -> Table | None:
     ]
     columns = [Column(name, is_number) for name, is_number in zip(frame.columns, numeric, strict=True)]
     return _table("contest", "The best of each metric, and whether the seeds decide it", columns, rows)
-
-
-def _winners(contest: pd.DataFrame) -> Iterator[dict[str, str]]:
-    """For each dataset a sentence: who is best on how many metrics, and on which significantly."""
-    decided = contest[~contest["verdict"].isin(["tie", "alone"])]
-    several = contest["dataset"].nunique() > 1
-    for dataset, rows in decided.groupby("dataset", sort=False):
-        counts = Counter(rows["best"])
-        surely = rows[rows["verdict"] == "significant"]
-        said = []
-        for method, count in counts.most_common():
-            titles = list(surely.loc[surely["best"] == method, "column"])
-            on = f"significantly on {', '.join(titles)}" if titles else "on none of them significantly"
-            said.append(f"{method} has the best mean on {count} of {len(rows)} metrics, {on}")
-        yield {"dataset": str(dataset) if several else "", "said": "; ".join(said) + "."}
 
 
 def _comparison(report: Report) -> Table | None:
@@ -345,7 +307,7 @@ def _run(run: Mapping[str, Any]) -> dict[str, Any]:
 
 def _machine(environment: Mapping[str, Any]) -> str:
     cores, packages = environment.get("cores"), environment.get("packages", {})
-    parts = [environment.get("processor"), cores and _counted(cores, "core"), environment.get("system")]
+    parts = [environment.get("processor"), cores and f"{cores} cores", environment.get("system")]
     parts += [f"torch {packages['torch']}"] if "torch" in packages else []
     return ", ".join(str(part) for part in parts if part)
 
