@@ -229,6 +229,11 @@ def test_a_seed_that_failed_is_left_out_and_named(compared: Compared) -> None:
     assert found["p"] == pytest.approx(stats.ttest_rel([2.0, 3.5, 5.5], [1.0, 2.0, 4.0]).pvalue)
 
 
+def test_a_reason_that_is_half_a_character_is_told_without_it(compared: Compared) -> None:
+    found = compared(scored([1]), [failed(one, reason="not \ud800 UTF-8") for one in scored([1])])
+    assert only(found.scores)["reason"] == "oom: not  UTF-8"
+
+
 def test_a_caution_is_told_beside_a_score_that_got_better(compared: Compared) -> None:
     b = [replace(one, metrics=(replace(one.metrics[0], reason="copies"),)) for one in scored([2.0, 3.1, 4.0])]
     found = only(compared(scored([1.0, 2.0, 3.0]), b).scores)

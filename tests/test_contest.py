@@ -144,9 +144,29 @@ def test_equal_means_are_a_tie() -> None:
     assert row["verdict"] == "tie" and row["best"] == "a, b" and row["second"] == ""
 
 
+def test_means_that_are_equal_but_for_rounding_are_a_tie() -> None:
+    """0.1 + 0.2 + 0.3 is not 0.3 + 0.2 + 0.1 to the last bit."""
+    assert 0.1 + 0.2 + 0.3 != 0.3 + 0.2 + 0.1
+    records = records_of({"psnr": {"a": [0.1, 0.2, 0.3], "b": [0.3, 0.2, 0.1], "c": [0.0, 0.1, 0.2]}})
+    (row,) = contest_of(records)
+    assert row["verdict"] == "tie" and set(row["best"].split(", ")) == {"a", "b"}
+
+
 def test_infinite_scores_win_untested() -> None:
     (row,) = contest_of(records_of({"psnr": {"a": [math.inf] * 3, "b": [1, 2, 3]}}))
     assert row["best"] == "a" and row["verdict"] == "not tested" and row["mean"] == "inf"
+
+
+def test_a_rival_that_cannot_be_tested_leaves_the_best_untested_and_is_the_one_not_told_from_it() -> None:
+    scores = {"fd": {"a": [1, 1.1, 1.2], "b": [5, 5.2, 5.1], "c": [math.inf, 9, 9]}}
+    (row,) = contest_of(records_of(scores, direction="min"))
+    assert (row["best"], row["verdict"], row["rivals"]) == ("a", "not tested", "c") and math.isnan(row["p"])
+
+
+def test_a_mean_of_opposite_infinities_takes_no_part() -> None:
+    scores = {"fd": {"a": [math.inf, -math.inf, 1], "b": [5, 5.2, 5.1]}}
+    (row,) = contest_of(records_of(scores, direction="min"))
+    assert (row["best"], row["verdict"]) == ("b", "alone")
 
 
 def test_a_method_alone_wins_nothing() -> None:
@@ -211,6 +231,25 @@ def test_a_cell_that_failed_stands_in_every_column_of_its_metric() -> None:
     two = Record(cell("vae", metrics=["rec"]), "oom", "out of memory")
     table = as_tables(summarised(scores_of([one, two])))["digits"]
     assert table.columns.tolist() == ["rec.a ↑", "rec.b ↑"] and table.loc["vae"].tolist() == ["oom", "oom"]
+
+
+def test_a_key_without_a_value_takes_nothing_from_the_other_keys_of_its_metric() -> None:
+    """Two seeds have rec.a, one of them rec.b, and a third seed failed altogether."""
+    a = MetricRow("rec.a", "rec", 1.0, "", "max", 5, "f")
+    b = replace(a, metric="rec.b", value=2.0)
+    nan = replace(b, value=None, status="error", reason="the metric returned NaN")
+    records = [record_of(cell("glo", seed, metrics=["rec"]), rows) for seed, rows in enumerate([(a, b), (a, nan)])]
+    summary = summarised(scores_of([*records, Record(cell("glo", 2, metrics=["rec"]), "oom", "full")]))
+    told = summary.set_index("metric")[["n", "seeds", "reason"]]
+    assert told.loc["rec.a"].tolist() == [2, 3, "full"]
+    assert told.loc["rec.b"].tolist() == [1, 3, "the metric returned NaN, full"]
+
+
+def test_protocols_that_begin_alike_have_columns_of_their_own() -> None:
+    rows = [MetricRow("rec", "rec", 1.0, "", "max", 5, fingerprint) for fingerprint in ("abcd01", "abcd02", "ef0011")]
+    records = [record_of(cell("glo", seed, metrics=["rec"]), [row]) for seed, row in enumerate(rows)]
+    table = as_tables(summarised(scores_of(records)))["digits"]
+    assert table.columns.tolist() == ["rec ↑ #abcd01", "rec ↑ #abcd02", "rec ↑ #ef00"]
 
 
 def many_datasets(count: int, methods: Mapping[str, float]) -> list[Record]:

@@ -25,6 +25,7 @@ from benchsuite.cli.watching import _last_event
 from benchsuite.contracts import Cell, MetricRow, Record
 from benchsuite.harness.store import RunStore
 from benchsuite.results.gathering import gather, told_apart
+from benchsuite.results.provenance import provenance
 from benchsuite_plugins.reporters.csv import CSV
 from benchsuite_plugins.reporters.markdown import Markdown
 
@@ -104,6 +105,15 @@ def test_several_runs_make_one_report_here_which_tells_equal_names_apart(
         "pca (b/run)",
         "vae",
     ]
+
+
+def test_a_label_that_stands_for_different_things_goes_with_its_run(tmp_path: Path) -> None:
+    stores = [stored(tmp_path / name, [cell("long", key=name)]) for name in ("a", "b")]
+    for store, epochs in zip(stores, (20, 40), strict=True):
+        recipe = {"methods": [f"glo[epochs={epochs}]@long", "pca[k=3]@three"]}
+        store.write_run({**store.read_run(), "recipe": recipe})
+    found = provenance(gather(stores))["labels"]
+    assert found == {"long (a)": "glo[epochs=20]", "long (b)": "glo[epochs=40]", "three": "pca[k=3]"}
 
 
 def test_runs_are_told_apart_by_as_little_of_their_paths_as_it_takes(tmp_path: Path) -> None:

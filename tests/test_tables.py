@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_up_runs import failed, record, report_of, with_phases
+from made_up_runs import cell, failed, record, record_of, report_of, with_phases
 from scipy import stats
 
 from benchsuite import suite
@@ -214,6 +214,13 @@ def test_many_metrics_are_printed_as_rows() -> None:
     assert readable(many).columns.tolist() == ["metric", "pca", "glo"] and len(readable(many)) == 13
 
 
+@pytest.mark.parametrize("metrics", [2, 14])
+def test_a_method_may_be_labelled_as_what_heads_its_column(metrics: int) -> None:
+    table = pd.DataFrame("1.0", index=pd.Index(["metric", "method"], name="method"), columns=range(metrics))
+    turned = readable(table.rename(columns={0: "method"}))
+    assert sorted(turned.shape) == ([2, 3] if metrics == 2 else [3, 14])
+
+
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_long_titles_are_folded_and_not_taken_for_prose(width: int) -> None:
     title = "pag_raw[codes_by=reversal,rows=512].ideal [nats]"
@@ -254,6 +261,15 @@ def test_what_came_to_no_number_is_joined_by_reason() -> None:
         {"method": "glo", "dataset": "digits", "seeds": "0", "metrics": "all", "status": "error"}
         | {"reason": "ValueError: no"},
     ]
+
+
+def test_seeds_that_lack_different_metrics_do_not_lack_all() -> None:
+    """Seed 0 has psnr and not fd, seed 1 the other way round, for one reason."""
+    kept = [MetricRow(name, name, 1.0, "", "max", 57, "f") for name in ("psnr", "fd")]
+    lost = [MetricRow(name, name, None, "", "max", None, "f", "error", "x") for name in ("psnr", "fd")]
+    one, two = record_of(cell("pca", 0), (kept[0], lost[1])), record_of(cell("pca", 1), (lost[0], kept[1]))
+    assert failures(frame([one, two]))["metrics"].tolist() == ["fd, psnr"]
+    assert failures(frame([record_of(cell("pca", 0), lost)]))["metrics"].tolist() == ["all"]
 
 
 def test_a_record_reads_back_from_its_json() -> None:

@@ -18,7 +18,7 @@ Precision = Literal["fp32", "tf32", "bf16"]
 Keep = Literal["models", "none"]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _LABEL = re.compile(r"[A-Za-z0-9_.+-]+")
-_MOST_SEEDS = 1000
+MOST_SEEDS = 1000
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 _SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -107,8 +107,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         numbers = []
     if not numbers or min(numbers) < 0:
         raise SelectionError(f"--seeds {text!r} is not allowed; give a count (3), a list (4,7) or one seed (7,)")
-    if "," not in text and numbers[0] > _MOST_SEEDS:
-        raise SelectionError(f"--seeds {text} is a count, of at most {_MOST_SEEDS}; for the one seed write '{text},'")
+    if "," not in text and numbers[0] > MOST_SEEDS:
+        raise SelectionError(f"--seeds {text} is a count, of at most {MOST_SEEDS}; for the one seed write '{text},'")
     seeds = tuple(numbers) if "," in text else tuple(range(numbers[0]))
     if not seeds or len(set(seeds)) != len(seeds):
         raise SelectionError(f"--seeds {text!r} gives no seed, or one twice")

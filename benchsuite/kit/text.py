@@ -56,8 +56,8 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
     """A frame of methods by metrics with its index as first column, turned round where metrics are too many to be read
     side by side, and more than methods."""
     if len(frame.columns) <= max(_MOST_COLUMNS, len(frame)):
-        return frame.reset_index()
-    return frame.T.rename_axis("metric").rename_axis(None, axis=1).reset_index()
+        return frame.reset_index(allow_duplicates=True)
+    return frame.T.rename_axis("metric").rename_axis(None, axis=1).reset_index(allow_duplicates=True)
 
 
 def numeric_columns(frame: pd.DataFrame) -> list[bool]:

@@ -22,6 +22,7 @@ def caveats(gathered: Gathered, summary: pd.DataFrame, contest: pd.DataFrame) ->
     if text := untimed(gathered.records):
         yield text
     yield from _environments(gathered)
+    yield from _datasets(gathered)
     cautioned = summary.loc[summary["caution"] != "", "method"]
     if len(cautioned):
         yield f"Numbers of {_named(cautioned)} are marked † for a reason; see the cautions."
@@ -81,9 +82,19 @@ def _environments(gathered: Gathered) -> Iterator[str]:
     environments = [run.read_run().get("environment", {}) for run in gathered.runs]
     commits = dict.fromkeys(str(environment.get("commit")) for environment in environments)
     if len(commits) > 1:
-        yield f"The runs are of different versions of the code: {_named(commits)}."
+        short = (f"{commit[:12]}{'+changes' if commit.endswith('+changes') else ''}" for commit in commits)
+        yield f"The runs are of different versions of the code: {_named(short)}."
     if any(commit.endswith("+changes") for commit in commits):
         yield "The code had changes that were not committed; the commit does not say all of it."
+
+
+def _datasets(gathered: Gathered) -> Iterator[str]:
+    fingerprints: dict[str, set[str]] = {}
+    for record in gathered.records:
+        fingerprints.setdefault(record.cell.dataset, set()).add(record.cell.dataset_fingerprint)
+    differing = [dataset for dataset, found in fingerprints.items() if len(found) > 1]
+    if differing:
+        yield f"The code that loads {_named(differing)} is not the same for all cells."
 
 
 def _named(names: Iterable[object]) -> str:

@@ -6,8 +6,8 @@ equal, and its ``mean`` as tables show it; ``second``, the best of the others, a
 statement that ``best`` is better than each of the others; ``verdict``; and ``rivals``, those that seeds do not tell
 from ``best``.
 
-Verdicts are ``significant``; ``not significant``; ``not tested``, where fewer than three seeds are common or a mean is
-infinite; ``tie``, where means are equal; ``alone``, where no other method has a score.
+Verdicts are ``significant``; ``not significant``; ``not tested``, where ``best`` has fewer than three seeds with finite
+values in common with any other; ``tie``, where means are equal; ``alone``, where no other method has a score.
 
 Means are compared by paired t tests over seeds. ``best`` is best if it is better than every other: each of these tests
 has to say so, so that the largest of their p-values is taken, and none has to be corrected for the others. That the
@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from benchsuite.results.statistics import LEVEL, Paired, holm, paired
+from benchsuite.results.statistics import LEVEL, ROUNDING, Paired, holm, paired
 
 _COLUMN = ["dataset", "metric", "fingerprint"]
 _LEADS = {"significant": "significant", "not significant": "best", "not tested": "best", "tie": "best", "alone": ""}
@@ -42,7 +42,7 @@ def contested(summary: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
 
     References, and models that copy their training data at what they copy, take no part.
     """
-    entered = summary[(summary["direction"] != "none") & (summary["n"] > 0) & summary["contends"].astype(bool)]
+    entered = summary[(summary["direction"] != "none") & summary["mean"].notna() & summary["contends"].astype(bool)]
     values = dict(iter(scores[scores["value"].notna()].groupby(_COLUMN)))
     tables = [
         _corrected([_row(rows, values[key]) for key, rows in of_dataset.groupby(_COLUMN, sort=False)])
@@ -58,7 +58,7 @@ def with_leads(summary: pd.DataFrame, contest: pd.DataFrame) -> pd.DataFrame:
     score = (sign * summary["mean"]).where(summary["contends"].astype(bool))
     top = score.groupby([summary[name] for name in _COLUMN]).transform("max")
     verdicts = contest.set_index(["dataset", "column"])["verdict"].to_dict()
-    places = zip(summary["dataset"], summary["column"], score == top, strict=True)
+    places = zip(summary["dataset"], summary["column"], _equal(score, top), strict=True)
     return summary.assign(lead=[_LEADS[verdicts[d, c]] if leads else "" for d, c, leads in places])
 
 
@@ -73,8 +73,8 @@ def _row(rows: pd.DataFrame, values: pd.DataFrame) -> dict[str, Any]:
     if len(methods) == 1:
         return row | {"verdict": "alone"}
     row["second"] = methods[1]
-    if means[0] == means[1]:
-        tied = [method for method, mean in zip(methods, means, strict=True) if mean == means[0]]
+    if _equal(means[1], means[0]):
+        tied = [method for method, equal in zip(methods, _equal(means, means[0]), strict=True) if equal]
         return row | {"best": ", ".join(tied), "second": "", "verdict": "tie", "rivals": ", ".join(tied)}
     by_seed = values.pivot(index="seed", columns="method", values="value")
     with np.errstate(invalid="ignore"):
@@ -83,9 +83,13 @@ def _row(rows: pd.DataFrame, values: pd.DataFrame) -> dict[str, Any]:
     of_second = {"difference": found.mean[0], "seeds": int(found.n[0])}
     of_second |= {"low": found.mean[0] - found.half_width[0], "high": found.mean[0] + found.half_width[0]}
     pairs = _not_better(found) * len(methods) / 2
-    tested = not np.isnan(pairs).all()
-    raw = float(np.minimum(1.0, np.nan_to_num(pairs, nan=1.0).max())) if tested else np.nan
+    raw = float(np.minimum(1.0, pairs.max()))  # NaN where any pair could not be tested
     return row | of_second | {"pairs": dict(zip(methods[1:], pairs, strict=True)), "p": raw}
+
+
+def _equal(means: ArrayLike, best: ArrayLike) -> NDArray[np.bool_]:
+    """Whether means are equal but for rounding."""
+    return np.asarray(np.isclose(means, best, rtol=ROUNDING, atol=0.0))
 
 
 def _not_better(found: Paired) -> NDArray[np.float64]:
@@ -96,7 +100,7 @@ def _not_better(found: Paired) -> NDArray[np.float64]:
 def _corrected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The ``rows`` of one table with p corrected for their number, verdicts and rivals."""
     raw = np.array([row["p"] for row in rows], dtype=np.float64)
-    tests = int((~np.isnan(raw)).sum())
+    tests = sum(not np.isnan(list(row["pairs"].values())).all() for row in rows)
     found = []
     for row, p in zip(rows, holm(raw), strict=True):
         pairs: Mapping[str, float] = row.pop("pairs")

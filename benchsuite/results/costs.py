@@ -88,11 +88,12 @@ def _tables(
     for dataset, of_dataset in _grouped(records, lambda record: record.cell.dataset).items():
         environments = _grouped(of_dataset, lambda record: record.environment)
         for environment, alike in environments.items():
-            title = dataset if len(environments) == 1 else f"{dataset} on {environment}"
+            title = dataset if len(environments) == 1 else f"{dataset} on {environment or 'an unknown machine'}"
             rows = {method: row_of(cells) for method, cells in _grouped(alike, lambda r: r.cell.method).items()}
             frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method").fillna(NO_VALUE)
             told = [column for column in frame.columns if (frame[column] != NO_VALUE).any()]
-            tables[title] = frame[sorted(told, key=lambda column: not str(column).startswith("train"))]
+            if told:
+                tables[title] = frame[sorted(told, key=lambda column: not str(column).startswith("train"))]
     return tables
 
 

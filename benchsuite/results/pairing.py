@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from benchsuite.contracts import MetricRow, Record
 from benchsuite.harness.rows import rows_of
+from benchsuite.kit.text import clean
 from benchsuite.results.changes import Identity, identity_of, named, protocol_changes
 from benchsuite.results.gathering import Gathered
 from benchsuite.results.statistics import LEVEL, MIN_SEEDS, holm, paired
@@ -92,7 +93,8 @@ def paired_scores(a: Side, b: Side) -> pd.DataFrame:
     rows = []
     for key in _ordered(a, b):
         rows += _rows(key, a, b)
-    frame = pd.DataFrame(_decided(rows), columns=list(COLUMNS))
+    told = [row | {"reason": clean(row["reason"], markdown=False)} for row in _decided(rows)]
+    frame = pd.DataFrame(told, columns=list(COLUMNS))
     order = frame["verdict"].map({verdict: place for place, verdict in enumerate(VERDICTS)})
     return frame.iloc[np.argsort(order.to_numpy(), kind="stable")].reset_index(drop=True)
 

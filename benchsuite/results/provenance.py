@@ -8,9 +8,10 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from benchsuite.harness.recipe import Recipe, parse_selections
+from benchsuite.errors import UsageError
+from benchsuite.harness.recipe import MOST_SEEDS, Recipe, parse_selections
 from benchsuite.harness.store import RunStore
-from benchsuite.results.gathering import Gathered
+from benchsuite.results.gathering import Gathered, told_apart
 
 
 def provenance(gathered: Gathered) -> Mapping[str, Any]:
@@ -35,7 +36,7 @@ def provenance(gathered: Gathered) -> Mapping[str, Any]:
         "reconstruction": sources,
         "sizes": sizes,
         "notes": notes,
-        "labels": {label: text for run in runs for label, text in run["labels"].items()},
+        "labels": _all_labels(gathered, [run["labels"] for run in runs]),
     }
 
 
@@ -45,14 +46,30 @@ def _of_run(store: RunStore) -> dict[str, Any]:
     found = {name: run.get(name, empty) for name, empty in known.items()}
     found["command"] = _without_folder(found["command"])
     found["scored"] = [_without_folder(command) for command in found["scored"]]
-    return {"run": store.name, **found, "again": _again(found["recipe"]), "labels": _labels(found["recipe"])}
+    recipe = dict(found["recipe"])
+    if found["scored"] and "metrics" in recipe:
+        recipe["metrics"] = list(dict.fromkeys(metric for cell in run.get("cells", ()) for metric in cell["metrics"]))
+    return {"run": store.name, **found, "again": _again(recipe), "labels": _labels(recipe)}
 
 
 def _labels(recipe: Mapping[str, Any]) -> dict[str, str]:
     """What the labels of a recipe stand for."""
     texts = [text for name in ("methods", "datasets") for text in recipe.get(name, ())]
-    selections = [selection for text in texts for selection in parse_selections(text)]
+    try:
+        selections = [selection for text in texts for selection in parse_selections(text)]
+    except UsageError:  # of another version
+        return {}
     return {one.label: one.unlabelled() for one in selections if one.label is not None}
+
+
+def _all_labels(gathered: Gathered, labels: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """``labels`` of all runs; one that stands for different things has the name of its run behind it, as in tables."""
+    texts: dict[str, set[str]] = {}
+    for label, text in (item for of_run in labels for item in of_run.items()):
+        texts.setdefault(label, set()).add(text)
+    names = [f" ({name})" for name in told_apart(gathered.runs)]
+    pairs = [(name, *item) for name, of_run in zip(names, labels, strict=True) for item in of_run.items()]
+    return {label + name * (len(texts[label]) > 1): text for name, label, text in pairs}
 
 
 def _without_folder(command: Sequence[str]) -> list[str]:
@@ -81,6 +98,8 @@ def _selections(value: Any) -> Any:
 def _flag(name: str, value: Any) -> str:
     """``value`` as the flag ``name`` takes it; one seed has a comma behind it, or it would be a count."""
     if name == "seeds":
-        count = len(value)
-        return str(count) if list(value) == list(range(count)) else ",".join(map(str, value)) + "," * (count == 1)
+        counted = list(value) == list(range(len(value))) and len(value) <= MOST_SEEDS
+        return str(len(value)) if counted else ",".join(map(str, value)) + "," * (len(value) == 1)
+    if isinstance(value, float):
+        return f"{value:.6f}".rstrip("0").rstrip(".")
     return ",".join(_selections(value)) if isinstance(value, list | tuple) else str(value)

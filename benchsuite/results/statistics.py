@@ -15,7 +15,7 @@ MIN_SEEDS = 3  # below which a spread says next to nothing
 BOOTSTRAP_SEEDS = 20  # below which resampling a few values covers much less than it says: 75% instead of 95% for three
 LEVEL = 0.95
 _DRAWS = 2000
-_ROUNDING = 1e-12  # of a mean difference, below which a spread is that of floating point
+ROUNDING = 1e-12  # relative to a mean, below which differences are those of floating point
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def paired(differences: NDArray[np.float64], level: float = LEVEL) -> Paired:
     values = np.where(known, differences, 0.0)
     mean = values.sum(axis=0) / np.maximum(n, 1)
     error = (np.where(known, values - mean, 0.0) ** 2).sum(axis=0) ** 0.5 / np.maximum(n * (n - 1), 1) ** 0.5
-    error[error <= _ROUNDING * np.abs(mean)] = 0.0
+    error[error <= ROUNDING * np.abs(mean)] = 0.0
     freedom = np.maximum(n - 1, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         p = np.where(error > 0, 2 * stdtr(freedom, -np.abs(mean) / error), np.where(mean == 0, 1.0, 0.0))

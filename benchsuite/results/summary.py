@@ -46,9 +46,9 @@ def summarised(scores: pd.DataFrame) -> pd.DataFrame:
     if placed.empty:
         return pd.DataFrame(columns=list(COLUMNS))
     scored = placed[placed["value"].notna()]
-    frame = (
-        placed.groupby(_GROUP, sort=False)["value"].agg(seeds="size", n="count", mean="mean", sd="std").reset_index()
-    )
+    with np.errstate(invalid="ignore"):  # of infinities
+        values = placed.groupby(_GROUP, sort=False)["value"].agg(seeds="size", n="count", mean="mean", sd="std")
+    frame = values.reset_index()
     told = scored.groupby(_COLUMN, sort=False)[["unit", "direction"]].first()
     frame = frame.join(told, on=_COLUMN).fillna({"unit": "", "direction": "none"})
     missing, cautioned = placed[placed["value"].isna()], scored[scored["reason"] != ""]
@@ -62,8 +62,10 @@ def summarised(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _placed(scores: pd.DataFrame) -> pd.DataFrame:
-    """``scores`` in the order of their selections, those without a value once for each column that lacks them."""
-    scored, missing = scores[scores["value"].notna()], scores[scores["value"].isna()]
+    """``scores`` in the order of their selections; what is without a value for a whole selection once for each column
+    that lacks it."""
+    has_column = scores["value"].notna() | (scores["metric"] != scores["selection"])
+    scored, missing = scores[has_column], scores[~has_column]
     columns = scored[["selection", *_COLUMN]].drop_duplicates()
     kept = [name for name in scores.columns if name not in ("metric", "fingerprint")]
     missing = missing[kept].merge(columns, on=["dataset", "selection"], how="left")
@@ -95,7 +97,10 @@ def _with_intervals(frame: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame:
 
 def _with_texts(frame: pd.DataFrame) -> pd.DataFrame:
     several = frame.groupby(["dataset", "metric"], sort=False)["fingerprint"].transform("nunique") > 1
-    protocols = [f" #{name[:4]}" if many else "" for name, many in zip(frame["fingerprint"], several, strict=True)]
+    begun = frame.assign(first=frame["fingerprint"].str[:4]).groupby(["dataset", "metric", "first"])["fingerprint"]
+    alike = begun.transform("nunique") > 1
+    places = zip(frame["fingerprint"], alike, several, strict=True)
+    protocols = [f" #{name if whole else name[:4]}" if many else "" for name, whole, many in places]
     units = [f" [{unit}]" if unit else "" for unit in frame["unit"]]
     frame["column"] = frame["metric"] + units + frame["direction"].map(_ARROWS) + protocols
     texts = (frame[name] for name in ("mean", "n", "seeds", "status", "caution"))
@@ -128,14 +133,14 @@ def as_tables(summary: pd.DataFrame, text: str = "shown") -> dict[str, pd.DataFr
 def number(mean: float, half_width: float | None = None) -> str:
     """Four significant digits of a mean, and as many decimals of what stands behind ±.
 
-    >>> number(24.938, 0.08), number(3e-9), number(float("inf"))
-    ('24.94 ± 0.08', '3.000e-09', 'inf')
+    >>> number(24.938, 0.08), number(3e-9), number(1e30), number(float("inf"))
+    ('24.94 ± 0.08', '3.000e-09', '1.000e+30', 'inf')
     """
     if not math.isfinite(mean):
         return str(mean)
     magnitude = math.floor(math.log10(abs(mean))) if mean else 0
     decimals = max(0, 3 - magnitude)
     known = half_width is not None and not math.isnan(half_width)
-    if decimals > 6:
+    if decimals > 6 or magnitude > 9:
         return f"{mean:.3e} ± {half_width:.1e}" if known else f"{mean:.3e}"
     return f"{mean:.{decimals}f} ± {half_width:.{decimals}f}" if known else f"{mean:.{decimals}f}"

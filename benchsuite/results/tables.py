@@ -12,6 +12,7 @@ import pandas as pd
 from benchsuite.contracts import Record, Report
 from benchsuite.harness.rows import RESULT_COLUMNS, Columns, result_columns, rows_of, timing_columns
 from benchsuite.harness.store import RunStore
+from benchsuite.kit.text import clean
 from benchsuite.results.caveats import caveats
 from benchsuite.results.contest import contested, with_leads
 from benchsuite.results.costs import contended_tables, metric_tables, rates_tables, seconds_tables, untimed
@@ -134,7 +135,7 @@ def _said(protocol: Mapping[str, Any]) -> str:
     words += [f"{name} {protocol[name]}" for name in ("subset", "features") if protocol.get(name) is not None]
     words += [", ".join(f"{count} {artefact}" for artefact, count in protocol.get("n", {}).items())]
     words += [", ".join(f"{artefact} by {source}" for artefact, source in protocol.get("codes", {}).items())]
-    return "; ".join(word for word in words if word)
+    return clean("; ".join(word for word in words if word), markdown=False)
 
 
 def _missing(gathered: Gathered) -> pd.DataFrame:
@@ -149,9 +150,9 @@ def _missing(gathered: Gathered) -> pd.DataFrame:
 
 
 def _metrics_without(rows: pd.DataFrame, asked: pd.Series[int]) -> str:
-    """The metrics among ``rows``, or "all" where they are all that was asked of their cells."""
-    names = rows["metric"].nunique()
-    return "all" if names > 1 and names == asked[rows["cell"]].min() else _joined(rows["metric"])
+    """The metrics among ``rows``, or "all" where they are all that was asked of each of their cells."""
+    several = rows["metric"].nunique() > 1
+    return "all" if several and len(rows) == asked[rows["cell"].unique()].sum() else _joined(rows["metric"])
 
 
 def _joined(values: pd.Series[Any]) -> str:

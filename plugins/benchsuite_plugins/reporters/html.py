@@ -301,7 +301,7 @@ def _run(run: Mapping[str, Any]) -> dict[str, Any]:
         "again": clean(run.get("again", ""), markdown=False),
         "commands": [clean(shlex.join(words), markdown=False) for words in commands if words],
         "facts": [(key, str(value)) for key, value in facts if value],
-        "recipe": json.dumps(run.get("recipe", {}), indent=1, ensure_ascii=False),
+        "recipe": json.dumps(run.get("recipe", {}), indent=1),
     }
 
 

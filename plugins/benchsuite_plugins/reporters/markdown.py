@@ -148,7 +148,8 @@ def _provenance(provenance: Mapping[str, Any]) -> Iterator[str]:
         of = f" of {_inline(run['run'])}" if len(runs) > 1 else ""
         if run.get("again"):
             yield f"to run it again{of}: {_code(run['again'])}"
-        yield f"command{of}: {_code(shlex.join(run.get('command', [])))}"
+        if run.get("command"):
+            yield f"command{of}: {_code(shlex.join(run['command']))}"
         yield from (f"scored by{of}: {_code(shlex.join(command))}" for command in run.get("scored", []))
     environment = provenance.get("environment", {})
     yield _inline(f"benchsuite {environment.get('benchsuite')}, commit {environment.get('commit')}")
