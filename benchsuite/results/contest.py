@@ -54,8 +54,8 @@ def contested(summary: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
 def with_leads(summary: pd.DataFrame, contest: pd.DataFrame) -> pd.DataFrame:
     """``summary`` with the column ``lead``: ``significant`` for what is significantly best, ``best`` for the other best
     means, empty elsewhere and where no other method has a score."""
-    sign = summary["direction"].map({"max": 1.0, "min": -1.0})
-    score = (sign * summary["mean"]).where(summary["contends"].astype(bool))
+    sign = summary["direction"].map({"max": 1.0, "min": -1.0}).astype(float)
+    score = (sign * summary["mean"].astype(float)).where(summary["contends"].astype(bool))
     top = score.groupby([summary[name] for name in _COLUMN]).transform("max")
     verdicts = contest.set_index(["dataset", "column"])["verdict"].to_dict()
     places = zip(summary["dataset"], summary["column"], _equal(score, top), strict=True)
