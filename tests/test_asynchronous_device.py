@@ -144,6 +144,7 @@ READERS = {
     "kit/download.py": "when to tell of progress",
     "harness/isolation.py": "the deadline of a cell",
     "harness/cellrunner.py": "how long a cell lasted that left no record",
+    "cli/watching.py": "when to look again, and how long a run without a change is waited for",
     "features/classifier.py": "tells a person how long preparing took",
 }
 

@@ -237,7 +237,8 @@ def test_no_command_opens_a_socket(
         for arguments in COMMAND_LINES.get(command, []):
             command_line(command, *arguments, env=caches, check=0)
             assert not refusals(), f"benchsuite {command} {' '.join(arguments)}"
-    scored = [row for path in tmp_path.glob("*/results.csv") for row in rows(path) if row["status"] == "ok"]
+    runs = [path.parent for path in tmp_path.glob("*/run.json")]
+    scored = [row for run in runs for row in rows(run / "results.csv") if row["status"] == "ok"]
     for dataset in ("digits", "ring"):
         methods = {row["method"].partition("[")[0] for row in scored if row["dataset"] == dataset}
         assert methods == set(built_in("methods")), dataset
