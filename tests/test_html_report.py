@@ -80,6 +80,8 @@ def opened(browser: Any) -> Iterator[Callable[..., Opened]]:
         page.on("dialog", lambda dialog: (found.complaints.append(f"dialog {dialog.message}"), dialog.dismiss()))
         page.on("request", lambda request: found.requests.append(request.url))
         page.goto(path.as_uri())
+        if options.get("java_script_enabled", True):
+            page.wait_for_selector("body[data-ready]", state="attached")
         return found
 
     yield at

@@ -18,7 +18,9 @@ def facts(gathered: Gathered, scores: pd.DataFrame) -> Iterator[str]:
     records = gathered.records
     ok = sum(record.status == "ok" for record in records)
     yield f"{counted(len(records) + len(gathered.missing), 'cell')}, {ok} ok"
-    yield f"{_duration(sum(map(seconds_of, records)))} of cell time"
+    lost = sum(seconds_of(record) for record in records if record.status != "ok")
+    of_failed = f", {_duration(lost)} of it in failed cells" if lost else ""
+    yield f"{_duration(sum(map(seconds_of, records)))} of cell time{of_failed}"
     devices = dict.fromkeys(record.device for record in records if record.device)
     if devices:
         yield f"on {', '.join(devices)}"

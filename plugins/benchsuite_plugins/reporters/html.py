@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
+import pandas as pd
 from markupsafe import Markup
 
 import benchsuite
@@ -26,9 +27,6 @@ from benchsuite import Picture, Report, Reporter, hookimpl
 from benchsuite.kit.files import write_text
 from benchsuite.kit.text import clean, numeric_columns
 from benchsuite.kit.winners import winners_table
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _MOST_BYTES = 9_500_000  # of a page; pictures get what tables leave
 _PICTURES = 6_000_000  # bytes of PNG, at the most
@@ -186,6 +184,7 @@ def _parts(report: Report) -> dict[str, Any]:
         "protocols": _plain("protocols", "Metrics and how they were computed", report.protocols),
         "notes": provenance.get("notes", []),
         "labels": list(provenance.get("labels", {}).items()),
+        "methods": _plain("methods", "Defaults included", _methods(report.results)),
         "runs": [_run(run) for run in provenance.get("runs", [])],
     }
 
@@ -228,6 +227,12 @@ def _score(row: Mapping[Any, Any]) -> Entry:
         return Entry(row["shown"], "number failed" if failed else "number", reason=_cut(row["reason"]))
     note = "; ".join(text for text in (row["caution"], row["reason"]) if text)
     return Entry(row["shown"], f"number {row['lead']}".strip(), note=_cut(note))
+
+
+def _methods(results: pd.DataFrame) -> pd.DataFrame:
+    distinct = results[["method", "params"]].drop_duplicates()
+    told = [", ".join(f"{name} = {value}" for name, value in json.loads(text).items()) for text in distinct["params"]]
+    return pd.DataFrame({"method": distinct["method"], "parameters": told})
 
 
 def _cut(text: str) -> str:

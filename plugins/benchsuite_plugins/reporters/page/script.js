@@ -42,7 +42,7 @@
   };
 
   const tables = new Map();
-  for (const element of document.querySelectorAll("table.data")) {
+  const handy = (element) => {
     const later = document.querySelector(`script[data-rows="${element.id}"]`);
     const rows = later ? JSON.parse(later.textContent) : null;
     const count = rows ? rows.length : element.tBodies[0].rows.length;
@@ -58,7 +58,8 @@
       language: { search: "Search", lengthMenu: "_MENU_ rows a page" },
     });
     tables.set(element.id, { table, textOf: rows ? (entry) => (Array.isArray(entry) ? entry[0] : entry) : plain });
-  }
+    for (const controls of document.querySelectorAll(`.controls[data-for="${element.id}"]`)) connect(controls);
+  };
 
   const heading = (group, columns) => {
     const row = document.createElement("tr");
@@ -68,8 +69,7 @@
     return row;
   };
 
-  for (const controls of document.querySelectorAll(".controls")) {
-    if (!tables.has(controls.dataset.for)) continue;
+  const connect = (controls) => {
     const { table, textOf } = tables.get(controls.dataset.for);
     controls.hidden = false;
     const filter = controls.querySelector("[data-filter]");
@@ -88,7 +88,17 @@
     for (const box of controls.querySelectorAll("[data-column]")) {
       box.addEventListener("change", () => table.column(Number(box.dataset.column)).visible(box.checked));
     }
-  }
+  };
+
+  // One table after the other, with a pause for whoever scrolls already; all at once for a printer.
+  const waiting = [...document.querySelectorAll("table.data")];
+  const next = () => {
+    if (waiting.length) {
+      handy(waiting.shift());
+      setTimeout(next);
+    } else document.body.dataset.ready = "1";
+  };
+  next();
 
   const themes = ["auto", "light", "dark"];
   const button = document.getElementById("theme");
@@ -118,6 +128,7 @@
   const MOST_PRINTED = 500;
   const opened = [];
   addEventListener("beforeprint", () => {
+    while (waiting.length) handy(waiting.shift());
     for (const { table } of tables.values()) if (table.page.info().pages > 1) table.page.len(MOST_PRINTED).draw();
     for (const fold of document.querySelectorAll("details:not([open])")) {
       fold.open = true;
