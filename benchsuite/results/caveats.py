@@ -72,7 +72,7 @@ def _codes(gathered: Gathered) -> Iterator[str]:
         if len(sources) > 1:
             told = "; ".join(f"{_named(methods)}: {source}" for source, methods in sources.items())
             ways = f"Reconstructions of {dataset} are by codes that were found in different ways ({told})."
-            yield f"{ways} Recovery searches for the best code of each image, which takes its time; an encoder does not."
+            yield f"{ways} Recovery searches for the best code of each image, which takes time; an encoder does not."
 
 
 def _environments(gathered: Gathered) -> Iterator[str]:

@@ -19,7 +19,7 @@ def provenance(gathered: Gathered) -> Mapping[str, Any]:
 
     ``command`` is what was run, ``scored`` the commands that scored it later, each a list of words; ``again`` a command
     line that makes the same run anywhere. And ``reconstruction`` (where codes come from), ``sizes`` and ``notes``, by
-    method and dataset; and ``labels``, what the labels of all recipes stand for.
+    method and dataset; ``datasets``, the fingerprints of each; and ``labels``, what labels of recipes stand for.
     """
     records = gathered.records
     runs = [_of_run(store) for store in gathered.runs]
@@ -30,8 +30,12 @@ def provenance(gathered: Gathered) -> Mapping[str, Any]:
         if r.parameters is not None
     }
     notes = [f"{r.cell.method} on {r.cell.dataset}, seed {r.cell.seed}: {n}" for r in records for n in r.notes]
+    fingerprints: dict[str, dict[str, None]] = {}
+    for record in records:
+        fingerprints.setdefault(record.cell.dataset, {})[record.cell.dataset_fingerprint] = None
     return {
         **runs[0],
+        "datasets": {dataset: list(found) for dataset, found in fingerprints.items()},
         "runs": runs,
         "reconstruction": sources,
         "sizes": sizes,

@@ -184,6 +184,7 @@ def _parts(report: Report) -> dict[str, Any]:
         "protocols": _plain("protocols", "Metrics and how they were computed", report.protocols),
         "notes": provenance.get("notes", []),
         "labels": list(provenance.get("labels", {}).items()),
+        "data": {name: ", ".join(found) for name, found in provenance.get("datasets", {}).items()},
         "methods": _plain("methods", "Defaults included", _methods(report.results)),
         "runs": [_run(run) for run in provenance.get("runs", [])],
     }
