@@ -107,6 +107,20 @@ def test_resampling_starts_at_twenty_values_and_is_scipys() -> None:
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.15 * half)
 
 
+@pytest.mark.parametrize("seeds", [1, 2, 3, 19, 20])
+def test_each_statistic_begins_at_its_number_of_seeds(seeds: int) -> None:
+    values = list(np.random.default_rng(seeds).normal(5, 1, seeds))
+    (row,) = summarised(scores_of(records_of({"psnr": {"a": values}}))).to_dict("records")
+    assert row["n"] == seeds and row["mean"] == pytest.approx(np.mean(values))
+    if seeds > 1:
+        assert (row["sd"], row["se"]) == pytest.approx((np.std(values, ddof=1), stats.sem(values)))
+    interval = stats.t.interval(0.95, seeds - 1, np.mean(values), stats.sem(values)) if seeds > 2 else (np.nan,) * 2
+    assert (row["low"], row["high"]) == pytest.approx(interval, nan_ok=True)
+    by_draws = resampled(values) or (np.nan, np.nan)
+    assert (row["resampled_low"], row["resampled_high"]) == pytest.approx(by_draws, nan_ok=True)
+    assert math.isnan(row["resampled_low"]) == (seeds < 20)
+
+
 def test_a_clear_winner_is_told_with_its_lead() -> None:
     (row,) = contest_of(records_of({"psnr": {"a": [20, 21, 22], "b": [10.0, 11.1, 12.2], "c": [1, 2, 3]}}))
     assert (row["best"], row["second"], row["verdict"], row["rivals"]) == ("a", "b", "significant", "")
