@@ -67,3 +67,15 @@ def report_of(folder: Path, records: Sequence[Record], run: Mapping[str, Any] | 
     store.create()
     store.write_run({"cells": [], **(run or {})})
     return make_report(store, records)
+
+
+def stored(folder: Path, records: Sequence[Record], missing: Sequence[Cell] = (), **content: Any) -> RunStore:
+    """A run of the cells of ``records``, and of the ``missing`` ones; ``content`` is what run.json says besides."""
+    store = RunStore(folder)
+    store.create()
+    names = ("key", "method", "dataset", "seed", "metrics")
+    cells = [{name: getattr(cell, name) for name in names} for cell in (*(one.cell for one in records), *missing)]
+    store.write_run({"recipe": {}, "cells": cells, "command": [], "environment": {}} | content)
+    for one in records:
+        store.write_record(one)
+    return store

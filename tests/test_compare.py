@@ -10,14 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import made_up_runs
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import CommandLine
+from made_up_runs import stored
 from scipy import stats
 
 from benchsuite.contracts import Cell, MetricRow, PhaseRow, Record
-from benchsuite.harness.store import RunStore
 from benchsuite.results import changes
 from benchsuite.results.comparing import Comparison, compare
 
@@ -26,24 +27,8 @@ PROTOCOL = {"metric": "psnr", "version": 1, "params": {"k": 3}, "protocol": 4, "
 
 
 def cell(method: str = "glo", seed: int = 0, dataset: str = "digits") -> Cell:
-    return Cell(
-        key=f"{method}-{dataset}-{seed}",
-        method=method,
-        method_name=method,
-        params={"epochs": 40},
-        dataset=dataset,
-        dataset_name=dataset,
-        dataset_params={},
-        dataset_fingerprint="d1",
-        seed=seed,
-        latent_dim=8,
-        metrics=("psnr",),
-        samples=100,
-        device="auto",
-        precision="fp32",
-        threads=1,
-        budget=None,
-    )
+    made = made_up_runs.cell(method, seed, dataset, ["psnr"])
+    return replace(made, params={"epochs": 40}, dataset_fingerprint="d1", samples=100, device="auto")
 
 
 def row(value: float | None, metric: str = "psnr", direction: str = "max", fingerprint: str = "aaaa") -> MetricRow:
@@ -62,19 +47,6 @@ def scored(values: Sequence[float], metric: str = "psnr", direction: str = "max"
 
 def failed(one: Record, status: Any = "oom", reason: str = "out of memory") -> Record:
     return Record(one.cell, status, reason)
-
-
-def stored(folder: Path, records: Sequence[Record], missing: Sequence[Cell] = (), **content: Any) -> RunStore:
-    store = RunStore(folder)
-    store.create()
-    cells = [
-        {"key": c.key, "method": c.method, "dataset": c.dataset, "seed": c.seed, "metrics": c.metrics}
-        for c in (*(one.cell for one in records), *missing)
-    ]
-    store.write_run({"recipe": {}, "cells": cells, "command": [], "environment": {}} | content)
-    for one in records:
-        store.write_record(one)
-    return store
 
 
 @pytest.fixture

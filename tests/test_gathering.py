@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from made_up_runs import cell, record_of
+from made_up_runs import cell, record_of, stored
 
 from benchsuite.contracts import MetricRow, Record
-from benchsuite.harness.store import RunStore
 from benchsuite.results.gathering import gather
 from benchsuite.results.tables import report_of
 
@@ -19,16 +18,6 @@ def scored(key: str, seed: int, scores: Mapping[str, float], method: str = "glo"
     rows = [MetricRow(name, name, value, "", "max", 5, "f") for name, value in scores.items()]
     made = replace(cell(method, seed, metrics=list(scores)), key=key)
     return record_of(replace(made, **fields), rows)
-
-
-def stored(folder: Path, records: Sequence[Record]) -> RunStore:
-    store = RunStore(folder)
-    store.create()
-    for one in records:
-        store.write_record(one)
-    names = ("key", "method", "dataset", "seed", "metrics")
-    store.write_run({"cells": [{name: getattr(one.cell, name) for name in names} for one in records]})
-    return store
 
 
 def tables(tmp_path: Path, *runs: Sequence[Record]) -> dict[str, dict[str, dict[str, str]]]:

@@ -12,10 +12,12 @@ import time
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import made_up_runs
 import pytest
 from conftest import CommandLine
 
@@ -33,24 +35,7 @@ Write = Callable[[Any, Report, Path], Sequence[Path]]
 
 
 def cell(method: str = "pca", seed: int = 0, key: str = "") -> Cell:
-    return Cell(
-        key=f"{method}-{seed}{key}",
-        method=method,
-        method_name=method,
-        params={},
-        dataset="digits",
-        dataset_name="digits",
-        dataset_params={},
-        dataset_fingerprint="d",
-        seed=seed,
-        latent_dim=8,
-        metrics=("psnr",),
-        samples=10,
-        device="cpu",
-        precision="fp32",
-        threads=1,
-        budget=None,
-    )
+    return replace(made_up_runs.cell(method, seed, metrics=["psnr"]), key=f"{method}-{seed}{key}", params={})
 
 
 def record(of: Cell, value: float = 1.0) -> Record:
@@ -59,14 +44,10 @@ def record(of: Cell, value: float = 1.0) -> Record:
 
 def stored(folder: Path, cells: Sequence[Cell], records: Sequence[Record] | None = None) -> RunStore:
     """A run of ``cells``, by default with a record for each, that has ended."""
-    store = RunStore(folder)
-    store.create()
-    planned = [
-        {"key": c.key, "method": c.method, "dataset": c.dataset, "seed": c.seed, "metrics": c.metrics} for c in cells
-    ]
-    store.write_run({"recipe": {}, "cells": planned, "command": ["benchsuite", "run"], "environment": {}})
-    for one in [record(c) for c in cells] if records is None else records:
-        store.write_record(one)
+    there = [record(of) for of in cells] if records is None else records
+    known = {one.cell.key for one in there}
+    lacking = [of for of in cells if of.key not in known]
+    store = made_up_runs.stored(folder, there, lacking, command=["benchsuite", "run"])
     store.event("run_started")
     store.event("run_finished")
     return store

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import made_up_runs
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
-from benchsuite.contracts import Cell, PhaseRow, Picture, Record
+from benchsuite.contracts import PhaseRow, Picture, Record
 from benchsuite.harness.pictures import write_sheet
 from benchsuite.harness.store import RunStore
 from benchsuite.results.figures.material import Missing
@@ -59,24 +60,8 @@ class Made:
 
     def add(self, method: str, seed: int = 0, dataset: str = "digits", files: bool = False, **changes: Any) -> Path:
         number = len(self.cells)
-        cell = Cell(
-            key=f"cell{number}",
-            method=method,
-            method_name="m",
-            params={},
-            dataset=dataset,
-            dataset_name=dataset,
-            dataset_params={},
-            dataset_fingerprint="d",
-            seed=seed,
-            latent_dim=8,
-            metrics=("psnr",),
-            samples=10,
-            device="cpu",
-            precision="fp32",
-            threads=1,
-            budget=None,
-        )
+        made = made_up_runs.cell(method, seed, dataset, ["psnr"])
+        cell = replace(made, key=f"cell{number}", method_name="m", params={})
         seconds = {"load": 0.5, "fit": 2.0 + number, "fit.second": 1.0, "train": 1.5, "sample": 0.25}
         record = Record(cell, "ok", phases=timings(seconds), environment="e1")
         self.cells.append((self.store, replace(record, **changes)))
