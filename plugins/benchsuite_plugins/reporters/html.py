@@ -61,8 +61,14 @@ class Entry:
     note: str = ""
 
     def as_data(self) -> str | list[str]:
-        """The cell as the page's script reads it: its text, or text, class, reason and remark."""
-        return [self.text, self.kind, self.reason, self.note] if self.kind or self.reason or self.note else self.text
+        """The cell as the page's script reads it: its text, or text, class, reason and remark as far as there are any.
+
+        That a cell is a number is known from its column.
+        """
+        parts = [self.text, self.kind.removeprefix("number").strip(), self.reason, self.note]
+        while len(parts) > 1 and not parts[-1]:
+            parts.pop()
+        return parts if len(parts) > 1 else self.text
 
 
 @dataclass(frozen=True)
@@ -199,7 +205,7 @@ def _contest(contest: pd.DataFrame) -> Table | None:
     numeric = [name in ("mean", "by [95% interval]", "p") for name in frame.columns]
     rows = [
         [
-            Entry(text, "significant" if name == "best" and verdict == "significant" else "number" * is_number)
+            Entry(_cut(text), "significant" if name == "best" and verdict == "significant" else "number" * is_number)
             for name, text, is_number in zip(frame.columns, row, numeric, strict=True)
         ]
         for row, verdict in zip(frame.itertuples(index=False, name=None), frame["verdict"], strict=True)

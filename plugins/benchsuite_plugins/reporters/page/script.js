@@ -36,8 +36,8 @@
     return text.length > WORD && !text.includes(" ") ? `<span class="wordy">${escaped(text)}</span>` : escaped(text);
   };
   const decorated = (node, entry) => {
-    const [, kind, , note] = Array.isArray(entry) ? entry : [entry, "", "", ""];
-    if (kind) node.className = kind;
+    const [, kind, , note] = Array.isArray(entry) ? entry : [entry];
+    if (kind) node.classList.add(kind);
     if (note) node.title = note;
   };
 
@@ -47,7 +47,7 @@
     const rows = later ? JSON.parse(later.textContent) : null;
     const count = rows ? rows.length : element.tBodies[0].rows.length;
     const columns = [...element.tHead.rows[0].cells].map((head) => ({
-      ...(head.dataset.type ? { type: head.dataset.type } : {}),
+      ...(head.dataset.type ? { type: head.dataset.type, className: "number" } : {}),
       ...(rows ? { render: rendered, createdCell: decorated } : {}),
     }));
     const table = new DataTable(element, {
