@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchsuite.cli.options import json_flag
+from benchsuite.kit.text import clean, clipped, named, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,19 +71,13 @@ def _print(found: Comparison) -> None:
 
 
 def _line(text: str) -> None:
-    from benchsuite.kit.text import clean
-
-    click.echo(_short(clean(text, markdown=False), 5 * _LONGEST))
-
-
-def _short(text: str, longest: int = _LONGEST) -> str:
-    return text if len(text) <= longest else f"{text[:longest]}…"
+    click.echo(clipped(clean(text, markdown=False), 5 * _LONGEST))
 
 
 def _table(frame: pd.DataFrame) -> None:
     from benchsuite.cli.tables import print_frame
 
-    print_frame(frame.head(_MOST_ROWS).map(lambda value: _short(str(value))))
+    print_frame(frame.head(_MOST_ROWS).map(lambda value: clipped(str(value), _LONGEST)))
     if len(frame) > _MOST_ROWS:
         click.echo(f"\nand {len(frame) - _MOST_ROWS} rows more, which --json has")
 
@@ -98,7 +93,7 @@ def _print_scores(scores: pd.DataFrame) -> None:
     click.echo()
     _line(
         f"Scores{where}: means over common seeds; B - A ± half width of the 95% t interval; p of the paired t test, "
-        f"adjusted for {tests} test{'' if tests == 1 else 's'}"
+        f"adjusted for {plural(tests, 'test')}"
     )
     click.echo()
     if not told.empty:
@@ -131,8 +126,6 @@ def _readable(scores: pd.DataFrame) -> pd.DataFrame:
 
 def _joined(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """Rows of ``frame`` that failed or are in one run only, joined where they differ by ``name`` and means alone."""
-    from benchsuite.results.changes import named
-
     alike = frame["verdict"].str.startswith(("failed", "only"))
     keys = [column for column in frame.columns if column not in (name, "A", "B")]
     rows: dict[Any, dict[Any, Any]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -89,6 +89,35 @@ def shortened(text: str, most: int = 200) -> str:
         return line
     head = most // 2
     return f"{line[:head]}…{line[len(line) - (most - 1 - head) :]}"
+
+
+def clipped(text: str, most: int) -> str:
+    """The first ``most`` characters of ``text``, with … where there are more.
+
+    >>> clipped("from head to tail", 9)
+    'from head…'
+    """
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def plural(count: int, thing: str) -> str:
+    """``count`` of ``thing``.
+
+    >>> plural(1, "seed"), plural(3, "seed")
+    ('1 seed', '3 seeds')
+    """
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
+def named(names: Iterable[str], most: int = 5) -> str:
+    """The first ``most`` of ``names``, each once, and how many more there are.
+
+    >>> named(["a", "b", "a", "c"], most=2)
+    'a, b and 1 more'
+    """
+    distinct = list(dict.fromkeys(names))
+    more = f" and {len(distinct) - most} more" if len(distinct) > most else ""
+    return ", ".join(distinct[:most]) + more
 
 
 def spreadsheet_safe(text: str) -> str:

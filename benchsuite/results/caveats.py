@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import pandas as pd
 
+from benchsuite.kit.text import named
 from benchsuite.results.costs import untimed
 from benchsuite.results.gathering import Gathered
 from benchsuite.results.statistics import MIN_SEEDS
-
-_NAMED = 5  # things that a sentence names, beyond which it counts them
 
 
 def caveats(gathered: Gathered, summary: pd.DataFrame, contest: pd.DataFrame) -> Iterator[str]:
@@ -25,19 +24,19 @@ def caveats(gathered: Gathered, summary: pd.DataFrame, contest: pd.DataFrame) ->
     yield from _datasets(gathered)
     cautioned = summary.loc[summary["caution"] != "", "method"]
     if len(cautioned):
-        yield f"Numbers of {_named(cautioned)} are marked † for a reason; see the cautions."
+        yield f"Numbers of {named(cautioned)} are marked † for a reason; see the cautions."
     references = dict.fromkeys(record.cell.method for record in gathered.records if record.reference)
     if references:
-        yield f"{_named(references)} hands out real data, to compare with; it takes no part in who is best."
+        yield f"{named(references)} hands out real data, to compare with; it takes no part in who is best."
 
 
 def _ends(gathered: Gathered) -> Iterator[str]:
     failed = [record for record in gathered.records if record.status not in ("ok", "skipped")]
     if failed:
         of = f"{len(failed)} of {len(gathered.cells)} cells"
-        yield f"{of} failed ({_named(record.cell.method for record in failed)}); the table of failures says why."
+        yield f"{of} failed ({named(record.cell.method for record in failed)}); the table of failures says why."
     if gathered.missing:
-        names = _named(str(cell["method"]) for cell in gathered.missing)
+        names = named(str(cell["method"]) for cell in gathered.missing)
         yield f"{len(gathered.missing)} cells of the plan have no record ({names}); the command of the run goes on."
 
 
@@ -52,7 +51,7 @@ def _seeds(summary: pd.DataFrame, contest: pd.DataFrame) -> Iterator[str]:
         )
     infinite = contest.loc[(contest["verdict"] == "not tested") & (contest["seeds"] >= MIN_SEEDS), "column"]
     if len(infinite):
-        yield f"Not every pair could be tested for {_named(infinite)}."
+        yield f"Not every pair could be tested for {named(infinite)}."
 
 
 def _protocols(summary: pd.DataFrame) -> Iterator[str]:
@@ -70,7 +69,7 @@ def _codes(gathered: Gathered) -> Iterator[str]:
             if record.cell.dataset == dataset and record.reconstruction:
                 sources.setdefault(record.reconstruction, {})[record.cell.method] = None
         if len(sources) > 1:
-            told = "; ".join(f"{_named(methods)}: {source}" for source, methods in sources.items())
+            told = "; ".join(f"{named(methods)}: {source}" for source, methods in sources.items())
             ways = f"Reconstructions of {dataset} are by codes that were found in different ways ({told})."
             yield f"{ways} Recovery searches for the best code of each image, which takes time; an encoder does not."
 
@@ -78,13 +77,13 @@ def _codes(gathered: Gathered) -> Iterator[str]:
 def _environments(gathered: Gathered) -> Iterator[str]:
     keys = {record.environment for record in gathered.records if record.phases and record.environment}
     if len(keys) > 1:
-        names = _named(sorted(keys))
+        names = named(sorted(keys))
         yield f"Cells ran on {len(keys)} machines or devices ({names}); their times stand in tables apart."
     environments = [run.read_run().get("environment", {}) for run in gathered.runs]
     commits = dict.fromkeys(str(environment.get("commit")) for environment in environments)
     if len(commits) > 1:
         short = (f"{commit[:12]}{'+changes' if commit.endswith('+changes') else ''}" for commit in commits)
-        yield f"The runs are of different versions of the code: {_named(short)}."
+        yield f"The runs are of different versions of the code: {named(short)}."
     if any(commit.endswith("+changes") for commit in commits):
         yield "The code had changes that were not committed; the commit does not say all of it."
 
@@ -95,10 +94,4 @@ def _datasets(gathered: Gathered) -> Iterator[str]:
         fingerprints.setdefault(record.cell.dataset, set()).add(record.cell.dataset_fingerprint)
     differing = [dataset for dataset, found in fingerprints.items() if len(found) > 1]
     if differing:
-        yield f"The code that loads {_named(differing)} is not the same for all cells."
-
-
-def _named(names: Iterable[object]) -> str:
-    distinct = list(dict.fromkeys(map(str, names)))
-    more = f" and {len(distinct) - _NAMED} more" if len(distinct) > _NAMED else ""
-    return ", ".join(distinct[:_NAMED]) + more
+        yield f"The code that loads {named(differing)} is not the same for all cells."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ import pandas as pd
 
 from benchsuite.contracts import MetricRow, Record
 from benchsuite.harness.store import RunStore
+from benchsuite.kit.text import named
 
 ABSENT = "–"
 CODE = "code"
 _SETTINGS = ("latent_dim", "subset", "precision", "threads", "device", "budget")  # that a cell's key covers
 _ENVIRONMENT = ("benchsuite", "commit", "python", "system", "processor", "cores", "devices")
-_NAMED = 5  # things that a sentence names, beyond which it counts them
 Identity = tuple[str, str, int]
 Difference = tuple[str, str, str]
 
@@ -149,10 +149,3 @@ def _described_protocol(row: MetricRow) -> dict[str, Any]:
     names |= {"subset": "subset", "samples": "samples", "features": "features"}
     described = {said: protocol[name] for name, said in names.items() if name in protocol}
     return described | dict(protocol.get("params", {}))
-
-
-def named(names: Iterable[str]) -> str:
-    """The first few of ``names``, and how many more there are."""
-    distinct = list(dict.fromkeys(names))
-    more = f" and {len(distinct) - _NAMED} more" if len(distinct) > _NAMED else ""
-    return ", ".join(distinct[:_NAMED]) + more

@@ -11,7 +11,8 @@ import pandas as pd
 
 from benchsuite.contracts import Record
 from benchsuite.harness.store import RunStore, uncollected
-from benchsuite.results.changes import Identity, cell_changes, named, run_changes
+from benchsuite.kit.text import named
+from benchsuite.results.changes import Identity, cell_changes, run_changes
 from benchsuite.results.gathering import Gathered, of_run
 from benchsuite.results.pairing import paired_scores, side_of
 

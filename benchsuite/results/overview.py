@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
+from benchsuite.kit.text import plural
 from benchsuite.results.costs import seconds_of
 from benchsuite.results.gathering import Gathered
 
@@ -14,10 +15,10 @@ from benchsuite.results.gathering import Gathered
 def facts(gathered: Gathered, scores: pd.DataFrame) -> Iterator[str]:
     """How many methods, datasets, seeds and cells there are, what they took, and on which devices."""
     for name in ("method", "dataset", "seed"):
-        yield counted(int(scores[name].nunique()), name)
+        yield plural(int(scores[name].nunique()), name)
     records = gathered.records
     ok = sum(record.status == "ok" for record in records)
-    yield f"{counted(len(records) + len(gathered.missing), 'cell')}, {ok} ok"
+    yield f"{plural(len(records) + len(gathered.missing), 'cell')}, {ok} ok"
     lost = sum(seconds_of(record) for record in records if record.status != "ok")
     of_failed = f", {_duration(lost)} of it in failed cells" if lost else ""
     yield f"{_duration(sum(map(seconds_of, records)))} of cell time{of_failed}"
@@ -38,13 +39,8 @@ def _sentence(rows: pd.DataFrame) -> str:
     for method, count in Counter(rows["best"]).most_common():
         titles = list(surely.loc[surely["best"] == method, "column"])
         on = f"significantly on {', '.join(titles)}" if titles else "on none of them significantly"
-        said.append(f"{method} has the best mean on {count} of {counted(len(rows), 'metric')}, {on}")
+        said.append(f"{method} has the best mean on {count} of {plural(len(rows), 'metric')}, {on}")
     return "; ".join(said) + "."
-
-
-def counted(count: int, thing: str) -> str:
-    """``count`` of ``thing``."""
-    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def _duration(seconds: float) -> str:

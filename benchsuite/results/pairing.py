@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 
 from benchsuite.contracts import MetricRow, Record
 from benchsuite.harness.rows import rows_of
-from benchsuite.kit.text import clean
-from benchsuite.results.changes import Identity, identity_of, named, protocol_changes
+from benchsuite.kit.text import clean, named, plural
+from benchsuite.results.changes import Identity, identity_of, protocol_changes
 from benchsuite.results.gathering import Gathered
 from benchsuite.results.statistics import LEVEL, MIN_SEEDS, holm, paired
 
@@ -245,7 +245,7 @@ def _verdict(row: Mapping[str, Any], *, same: bool, finite: bool, close: bool) -
     if not finite:
         return "not tested", "a value is infinite"
     if row["seeds"] < MIN_SEEDS:
-        return "not tested", f"{row['seeds']} common seed{'s' if row['seeds'] > 1 else ''}; a test needs {MIN_SEEDS}"
+        return "not tested", f"{plural(row['seeds'], 'common seed')}; a test needs {MIN_SEEDS}"
     if close:
         return "undecided", "equal but for rounding"
     if row["p"] > 1 - LEVEL:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from benchsuite.contracts import MetricRow, Record
 from benchsuite.harness.store import RunStore
+from benchsuite.kit.text import clipped
 from benchsuite.results.figures.kinds import Figure
 from benchsuite.results.scores import NO_RECORD, SECONDS, Scores
 
@@ -29,8 +30,7 @@ class Missing:
     def add(self, what: str, why: str, seed: int | None = None) -> None:
         """``what``, of one ``seed`` or altogether, is missing because of ``why``."""
         why = " ".join(why.split())
-        short = why if len(why) <= _LONGEST_REASON else why[:_LONGEST_REASON] + "…"
-        seeds = self._told.setdefault(short, {}).setdefault(what, [])
+        seeds = self._told.setdefault(clipped(why, _LONGEST_REASON), {}).setdefault(what, [])
         if seed is not None and seed not in seeds:
             seeds.append(seed)
 
@@ -191,11 +191,6 @@ class Material:
 def with_unit(name: str, unit: str) -> str:
     """``name`` with its unit, where it has one."""
     return f"{name} [{unit}]" if unit else name
-
-
-def plural(count: int, thing: str) -> str:
-    """``count`` of ``thing``."""
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _status(status: str, reason: str) -> str:

@@ -15,7 +15,8 @@ from matplotlib.path import Path as Outline
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter
 
-from benchsuite.results.figures.material import Array, Material, plural
+from benchsuite.kit.text import plural
+from benchsuite.results.figures.material import Array, Material
 from benchsuite.results.figures.page import (
     CLASS_COLOURS,
     COLOURS,

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from benchsuite.harness.store import RunStore
-from benchsuite.results.figures.material import Array, Material, Missing, plural
+from benchsuite.kit.text import plural
+from benchsuite.results.figures.material import Array, Material, Missing
 from benchsuite.results.figures.page import (
     LINE,
     MARGIN,

@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from benchsuite.results.figures.material import Array, Material, plural, with_unit
+from benchsuite.kit.text import plural
+from benchsuite.results.figures.material import Array, Material, with_unit
 from benchsuite.results.figures.page import (
     LINES,
     WIDTH,

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from benchsuite.kit.text import plural
 from benchsuite.results.expressions import parse_expression, series
-from benchsuite.results.figures.material import Material, plural, with_unit
+from benchsuite.results.figures.material import Material, with_unit
 from benchsuite.results.figures.page import (
     LINE,
     MARKERS,

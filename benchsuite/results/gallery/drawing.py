@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchsuite.contracts import Picture, Record
 from benchsuite.harness.store import RunStore
-from benchsuite.results.figures.material import plural
+from benchsuite.kit.text import clipped, plural
 from benchsuite.results.figures.page import inert, png_of, styled
 from benchsuite.results.gallery.curves import curves
 from benchsuite.results.gallery.fronts import pareto
@@ -63,7 +63,7 @@ class _Wall:
         if sum(len(picture.png) for each in self.hung.values() for picture in each) + len(png) > self.limit:
             self.left_out.setdefault(section, []).append(sketch.title)
             return
-        hung.append(Picture(section, sketch.title, drawing.page.footnote, png, _clipped(str(drawing.missing))))
+        hung.append(Picture(section, sketch.title, drawing.page.footnote, png, clipped(str(drawing.missing), _LONGEST)))
 
     def seen(self, sections: Sequence[str]) -> list[Picture]:
         """All pictures; the last of each section says what else there would be, and the last of all for the others."""
@@ -127,10 +127,6 @@ def _in_turn(sections: Mapping[str, Sequence[Sketch]]) -> Iterator[tuple[str, Sk
         for section, sketch in zip(sections, sketches, strict=True):
             if sketch is not None:
                 yield section, sketch
-
-
-def _clipped(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _pareto(stock: Stock, summary: pd.DataFrame) -> Drawing | None:

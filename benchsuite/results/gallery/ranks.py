@@ -12,7 +12,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from benchsuite.results.figures.material import Missing, plural
+from benchsuite.kit.text import plural
+from benchsuite.results.figures.material import Missing
 from benchsuite.results.figures.page import COLOURS, LINE, MARGIN, WIDTH, Page, new_canvas, width_of, wrapped
 from benchsuite.results.gallery.stock import MOST_LINES, Drawing, tell_left_out
 

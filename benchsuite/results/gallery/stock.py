@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from benchsuite.contracts import Record
 from benchsuite.harness.store import RunStore
-from benchsuite.results.figures.material import Missing, plural
-from benchsuite.results.figures.page import Page, inert
+from benchsuite.kit.text import named, plural, shortened
+from benchsuite.results.figures.material import Missing
+from benchsuite.results.figures.page import Page
 
 MOST_PANELS = 12
 MOST_LINES = 24  # or bars
-_LONGEST = 60  # characters of a label inside a sentence
+_LONGEST = 61  # characters of a label inside a sentence
 _NAMED = 8  # of many labels
 
 
@@ -80,14 +81,12 @@ def tell_left_out(methods: Sequence[str], most: int, missing: Missing) -> None:
 
 def short(label: str) -> str:
     """``label`` as a sentence can bear it: inert, and without its middle where it is long."""
-    label = inert(label)
-    return label if len(label) <= _LONGEST else f"{label[: _LONGEST // 2]}…{label[-_LONGEST // 2 :]}"
+    return shortened(label, _LONGEST)
 
 
 def listed(labels: Sequence[str]) -> str:
     """The first of ``labels``, and how many more there are."""
-    names = ", ".join(short(label) for label in labels[:_NAMED])
-    return names if len(labels) <= _NAMED else f"{names} and {len(labels) - _NAMED} more"
+    return named(map(short, labels), _NAMED)
 
 
 def over_seeds(cells: Iterable[Sequence[Kept]]) -> str:

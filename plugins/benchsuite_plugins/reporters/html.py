@@ -25,7 +25,7 @@ from markupsafe import Markup
 import benchsuite
 from benchsuite import Picture, Report, Reporter, hookimpl
 from benchsuite.kit.files import write_text
-from benchsuite.kit.text import clean, numeric_columns
+from benchsuite.kit.text import clean, clipped, numeric_columns
 from benchsuite.kit.winners import winners_table
 
 _MOST_BYTES = 9_500_000  # of a page; pictures get what tables leave
@@ -243,7 +243,7 @@ def _methods(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return clipped(text, _LONGEST)
 
 
 def _statistics(summary: pd.DataFrame) -> Table | None:

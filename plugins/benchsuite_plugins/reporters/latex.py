@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchsuite import Report, Reporter, hookimpl
 from benchsuite.kit.files import write_text
-from benchsuite.kit.text import numeric_columns, readable, shortened
+from benchsuite.kit.text import numeric_columns, plural, readable, shortened
 from benchsuite.kit.winners import Winner, winners, winners_table
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _document(report: Report) -> str:
 
 def _caption(dataset: str, seeds: pd.Series[int]) -> str:
     few, many = int(seeds.min()), int(seeds.max())
-    count = f"{many} seed{'s' * (many > 1)}" if few == many else f"{few} to {many} seeds"
+    count = plural(many, "seed") if few == many else f"{few} to {many} seeds"
     return (
         rf"{escaped(dataset, _NAME)}: mean over {count} $\pm$ half width of the 95\% $t$ interval, from three seeds "
         r"up. Bold is the best where seeds decide it, and nothing else; \textsuperscript{\dag} marks a caution."
