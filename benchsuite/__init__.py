@@ -20,11 +20,8 @@ if TYPE_CHECKING:
         Method,
         Metric,
         Model,
-        Picture,
         Preparation,
         Record,
-        Report,
-        Reporter,
         Score,
         Split,
     )
@@ -53,6 +50,7 @@ if TYPE_CHECKING:
         Selecting,
         Sizes,
     )
+    from benchsuite.reports import Picture, Report, Reporter
     from benchsuite.suite import run, score
 
 __version__ = "0.1.0"
@@ -68,11 +66,8 @@ PUBLIC_NAMES = {
         "Method",
         "Metric",
         "Model",
-        "Picture",
         "Preparation",
         "Record",
-        "Report",
-        "Reporter",
         "Score",
         "Split",
     ),
@@ -101,6 +96,7 @@ PUBLIC_NAMES = {
         "Selecting",
         "Sizes",
     ),
+    "benchsuite.reports": ("Picture", "Report", "Reporter"),
     "benchsuite.suite": ("run", "score"),
 }
 
@@ -116,11 +112,8 @@ __all__ = [  # noqa: RUF022 - in the order of the table above
     "Method",
     "Metric",
     "Model",
-    "Picture",
     "Preparation",
     "Record",
-    "Report",
-    "Reporter",
     "Score",
     "Split",
     "BenchsuiteError",
@@ -144,6 +137,9 @@ __all__ = [  # noqa: RUF022 - in the order of the table above
     "PositiveInt",
     "Selecting",
     "Sizes",
+    "Picture",
+    "Report",
+    "Reporter",
     "run",
     "score",
     "__version__",

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
         Method,
         Metric,
         Record,
-        Reporter,
     )
+    from benchsuite.reports import Reporter
 
 hookspec = pluggy.HookspecMarker("benchsuite")
 hookimpl = pluggy.HookimplMarker("benchsuite")

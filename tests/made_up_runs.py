@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchsuite.contracts import Cell, MetricRow, PhaseRow, Record, Report
+from benchsuite.contracts import Cell, MetricRow, PhaseRow, Record
 from benchsuite.harness.store import RunStore
+from benchsuite.reports import Report
 from benchsuite.results.tables import make_report
 
 

@@ -15,7 +15,7 @@ PACKAGES = (ROOT / "benchsuite", ROOT / "plugins" / "benchsuite_plugins")
 FLOORS = [
     ["errors"],
     ["parameters"],
-    ["contracts", "hookspecs", "kit.energy"],
+    ["contracts", "reports", "hookspecs", "kit.energy"],
     [
         "kit.files",
         "kit.prefetch",

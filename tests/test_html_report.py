@@ -14,7 +14,8 @@ import pytest
 from made_up_runs import failed, report_of
 from test_contest import records_of
 
-from benchsuite.contracts import Picture, Record
+from benchsuite.contracts import Record
+from benchsuite.reports import Picture
 from benchsuite_plugins.reporters.html import HTML
 
 playwright = pytest.importorskip("playwright.sync_api", reason="drives the browser: pip install playwright")

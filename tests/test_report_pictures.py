@@ -16,9 +16,10 @@ import pytest
 import torch
 from PIL import Image
 
-from benchsuite.contracts import PhaseRow, Picture, Record
+from benchsuite.contracts import PhaseRow, Record
 from benchsuite.harness.pictures import write_sheet
 from benchsuite.harness.store import RunStore
+from benchsuite.reports import Picture
 from benchsuite.results.figures.material import Missing
 from benchsuite.results.figures.page import styled
 from benchsuite.results.gallery import draw

@@ -23,10 +23,10 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from test_text import HOSTILE
 
-from benchsuite.contracts import MetricRow, Record, Report
+from benchsuite.contracts import MetricRow, Record
 from benchsuite.harness.store import RunStore
 from benchsuite.kit.text import shortened, spreadsheet_safe
-from benchsuite.kit.winners import winners
+from benchsuite.reports import Report
 from benchsuite_plugins.reporters import html, latex
 from benchsuite_plugins.reporters.csv import CSV
 from benchsuite_plugins.reporters.html import HTML
@@ -289,7 +289,9 @@ def test_the_made_up_run_has_cells_of_every_kind(report: Report) -> None:
 
 def test_bold_is_what_the_contest_calls_significant(report: Report) -> None:
     bold = {key for key, entry in in_the_frames(report).items() if entry.bold}
-    assert bold == winners(report.contest)
+    assert bold == {
+        (row.dataset, row.column, row.best) for row in report.contest.itertuples() if row.verdict == "significant"
+    }
 
 
 # Hostile names and errors.
@@ -531,7 +533,8 @@ def long_report(report: Report, rows: int) -> Report:
     seconds = {"digits": tables["digits"][:2_000]}
     costs = {"timing": seconds, "rates": seconds, "metric_timing": seconds, "contended": seconds}
     contest = pd.concat([report.contest] * (rows // len(report.contest)))
-    return replace(report, comparison=tables, failures=failures, contest=contest, **costs)  # type: ignore[arg-type]
+    scores = {"comparison": tables, "leads": {"digits": tables["digits"].map(lambda _: "")}}
+    return replace(report, failures=failures, contest=contest, **scores, **costs)  # type: ignore[arg-type]
 
 
 def test_a_page_of_ten_thousand_rows_fits_into_a_comment_and_says_what_it_left_out(
@@ -562,7 +565,9 @@ def test_what_matters_least_is_left_out_first_and_no_more_than_has_to_be(report:
 def test_a_page_of_wide_tables_fits_too(report: Report, tmp_path: Path) -> None:
     names = [f"name {i}" for i in range(300)]
     wide = pd.DataFrame(np.full((300, 300), "24.95 ± 0.11"), index=pd.Index(names, name="method"), columns=names)
-    page = markdown_page(replace(report, comparison={"digits": wide}), tmp_path)
+    page = markdown_page(
+        replace(report, comparison={"digits": wide}, leads={"digits": wide.map(lambda _: "")}), tmp_path
+    )
     assert 50_000 < len(page) <= 65_000 and "| name 1 " in page
 
 

@@ -17,11 +17,12 @@ from scipy import stats
 
 from benchsuite import suite
 from benchsuite.cli.tables import _parts, print_report
-from benchsuite.contracts import MetricRow, PhaseRow, Record, Report
+from benchsuite.contracts import MetricRow, PhaseRow, Record
 from benchsuite.harness.rescoring import rescored
 from benchsuite.harness.rows import timing_rows
 from benchsuite.harness.store import RunStore, marked
 from benchsuite.kit.text import readable
+from benchsuite.reports import Report
 from benchsuite.results.costs import rates_tables, seconds_tables, untimed
 from benchsuite.results.gathering import Gathered
 from benchsuite.results.statistics import summarise

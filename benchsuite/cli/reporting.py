@@ -11,10 +11,10 @@ from pathlib import Path
 
 import click
 
-from benchsuite.contracts import Report, Reporter
 from benchsuite.errors import StoreError, reason_of
 from benchsuite.harness.store import RunStore, uncollected
 from benchsuite.kit.text import clean
+from benchsuite.reports import Report, Reporter
 from benchsuite.results.gathering import gather
 from benchsuite.results.tables import report_of
 

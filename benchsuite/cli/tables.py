@@ -11,8 +11,8 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from benchsuite.contracts import Report
 from benchsuite.kit.text import clean, frame_table, numeric_columns, readable
+from benchsuite.reports import Report
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,9 +16,10 @@ from typing import Any
 import pluggy
 
 from benchsuite import hookspecs
-from benchsuite.contracts import Dataset, Executor, FeatureExtractor, Method, Metric, Reporter
+from benchsuite.contracts import Dataset, Executor, FeatureExtractor, Method, Metric
 from benchsuite.errors import PluginError, UnknownNameError, unknown_name
 from benchsuite.parameters import parameters_of
+from benchsuite.reports import Reporter
 
 _GROUP = "benchsuite"
 _CLASSES: dict[str, type] = {

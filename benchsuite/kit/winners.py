@@ -1,35 +1,16 @@
-"""Who is best, as reports show it: the same words and digits, and the same cells in bold print, in every format."""
+"""Who is best, as reports show it: the same words and digits in every format."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from benchsuite.kit.text import readable
-
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
-Winner = tuple[str, str, str]  # dataset, column and method
 NOTHING = "–"
-
-
-def winners(contest: pd.DataFrame) -> Set[Winner]:
-    """What ``contest`` calls significant: who is best, at what, on which dataset."""
-    decided = contest[contest["verdict"] == "significant"]
-    return set(decided[["dataset", "column", "best"]].itertuples(index=False, name=None))
-
-
-def bold_cells(table: pd.DataFrame, dataset: str, best: Set[Winner]) -> list[tuple[int, int]]:
-    """The cells, by row and column, of ``readable(table)`` that hold the scores of ``best``, of methods by metrics."""
-    rows = [[(dataset, column, method) in best for column in table.columns] for method in table.index]
-    marks = readable(pd.DataFrame(rows, index=table.index, columns=table.columns, dtype=bool))
-    found: NDArray[np.intp] = np.argwhere(marks.iloc[:, 1:].to_numpy(dtype=bool))
-    return [(int(row), int(column) + 1) for row, column in found]
 
 
 def winners_table(contest: pd.DataFrame) -> pd.DataFrame:

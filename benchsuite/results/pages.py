@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from benchsuite.contracts import Record, Report
+from benchsuite.contracts import Record
 from benchsuite.harness.store import RunStore
 from benchsuite.kit.files import write_text
 from benchsuite.kit.text import clean, frame_table, readable
+from benchsuite.reports import Report
 from benchsuite.results.figures import draw
 from benchsuite.results.itemfile import ClaimEntry
 from benchsuite.results.reproduce import Judged, Reproduction, effects_text, obtained_text

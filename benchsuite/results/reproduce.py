@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchsuite.contracts import Cell, Report
+from benchsuite.contracts import Cell
+from benchsuite.reports import Report
 from benchsuite.results.claims import Part, Verdict, judge, shared_stand_in
 from benchsuite.results.expressions import Claim, Expression, datasets_named_in, datasets_used_by, series
 from benchsuite.results.itemfile import ClaimEntry, Item, Scale

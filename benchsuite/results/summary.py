@@ -120,12 +120,12 @@ def _joined(texts: pd.Series[str]) -> str:
     return ", ".join(dict.fromkeys(texts))
 
 
-def as_tables(summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """One table per dataset of ``summary``: methods by metrics, each cell as it is shown."""
+def as_tables(summary: pd.DataFrame, text: str = "shown") -> dict[str, pd.DataFrame]:
+    """One table per dataset of ``summary``: methods by metrics, each cell the column ``text``."""
     tables = {}
     for dataset, rows in summary.groupby("dataset", sort=False):
         methods, columns = list(dict.fromkeys(rows["method"])), list(dict.fromkeys(rows["column"]))
-        table = rows.pivot(index="method", columns="column", values="shown").reindex(index=methods, columns=columns)
+        table = rows.pivot(index="method", columns="column", values=text).reindex(index=methods, columns=columns)
         tables[str(dataset)] = table.fillna(NO_VALUE).rename_axis(columns=None)
     return tables
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchsuite.contracts import Record, Report
+from benchsuite.contracts import Record
 from benchsuite.harness.rows import RESULT_COLUMNS, Columns, result_columns, rows_of, timing_columns
 from benchsuite.harness.store import RunStore
 from benchsuite.kit.text import clean
+from benchsuite.reports import Report
 from benchsuite.results.caveats import caveats
 from benchsuite.results.contest import contested, with_leads
 from benchsuite.results.costs import contended_tables, metric_tables, rates_tables, seconds_tables, untimed
@@ -35,6 +36,7 @@ def report_of(gathered: Gathered) -> Report:
     scores, timings = frames_of(gathered)
     summary = summarised(scores)
     contest, ranks = contested(summary, scores), ranked(summary)
+    summary = with_leads(summary, contest)
     without = pd.concat([failures(scores), _missing(gathered)], ignore_index=True)
     return Report(
         name=gathered.name,
@@ -42,11 +44,12 @@ def report_of(gathered: Gathered) -> Report:
         results=scores[list(RESULT_COLUMNS)],
         timings=timings,
         comparison=as_tables(summary),
+        leads=as_tables(summary, "lead"),
         timing=seconds_tables(records),
         failures=without,
         cautions=cautions(scores),
         protocols=protocols(records),
-        summary=with_leads(summary, contest),
+        summary=summary,
         contest=contest,
         ranks=ranks,
         pictures=partial(draw, gathered.cells, summary, ranks),

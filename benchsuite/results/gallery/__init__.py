@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from benchsuite.contracts import Picture, Record
+from benchsuite.contracts import Record
 from benchsuite.harness.store import RunStore
+from benchsuite.reports import Picture
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,9 +9,10 @@ from itertools import zip_longest
 
 import pandas as pd
 
-from benchsuite.contracts import Picture, Record
+from benchsuite.contracts import Record
 from benchsuite.harness.store import RunStore
 from benchsuite.kit.text import clipped, plural
+from benchsuite.reports import Picture
 from benchsuite.results.figures.page import inert, png_of, styled
 from benchsuite.results.gallery.curves import curves
 from benchsuite.results.gallery.fronts import pareto

@@ -24,17 +24,9 @@ class CSV(Reporter):
     def write(self, report: Report, folder: Path) -> Sequence[Path]:
         """Writes ``results.csv``, ``timings.csv``, ``summary.csv``, ``contest.csv``, and ``ranks.csv`` where there are
         ranks."""
-        frames = {
-            "results": report.results,
-            "timings": report.timings,
-            "summary": report.summary,
-            "contest": report.contest,
-        }
-        if not report.ranks.empty:
-            frames["ranks"] = report.ranks
-        paths = {name: folder / f"{name}.csv" for name in frames}
+        paths = {name: folder / f"{name}.csv" for name in report.data}
         for name, path in paths.items():
-            _safe(frames[name]).to_csv(path, index=False, lineterminator="\n")
+            _safe(report.data[name]).to_csv(path, index=False, lineterminator="\n")
         return list(paths.values())
 
 

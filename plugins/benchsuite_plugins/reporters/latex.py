@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 import shlex
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchsuite import Report, Reporter, hookimpl
 from benchsuite.kit.files import write_text
 from benchsuite.kit.text import numeric_columns, plural, readable, shortened
-from benchsuite.kit.winners import Winner, winners, winners_table
+from benchsuite.kit.winners import winners_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,14 +126,13 @@ def _glyph(character: str) -> str:
 
 
 def _document(report: Report) -> str:
-    best = winners(report.contest)
     blocks = [_PREAMBLE, rf"\section*{{{escaped(report.name)}}}"]
     if report.warnings:
         items = [rf"\item {escaped(text, _SENTENCE)}" for text in report.warnings]
         blocks.append("\n".join([r"\begin{itemize}", *items, r"\end{itemize}"]))
     for dataset, frame in report.comparison.items():
         caption = _caption(dataset, report.summary.loc[report.summary["dataset"] == dataset, "seeds"])
-        blocks += [_tabular(part, dataset, best, caption) for part in _parts(frame)]
+        blocks += [_tabular(part, report.leads[dataset], caption) for part in _parts(frame)]
     blocks += [_long_table(title, frame) for title, frame in _others(report) if not frame.empty]
     return "\n\n".join([*blocks, *_commands(report.provenance), r"\end{document}"])
 
@@ -168,7 +167,7 @@ def _length(name: str) -> int:
     return min(len(name), _NAME)
 
 
-def _tabular(table: pd.DataFrame, dataset: str, best: Set[Winner], caption: str) -> str:
+def _tabular(table: pd.DataFrame, leads: pd.DataFrame, caption: str) -> str:
     lines = [
         r"\begin{table}[H]",
         r"\centering\small",
@@ -178,8 +177,9 @@ def _tabular(table: pd.DataFrame, dataset: str, best: Set[Winner], caption: str)
         " & ".join(["method", *(f"{{{escaped(name, _NAME)}}}" for name in table.columns)]) + r" \\",
         r"\midrule",
     ]
-    for method, row in table.iterrows():
-        cells = [_cell(text, bold=(dataset, column, method) in best) for column, text in row.items()]
+    significant = (leads.loc[table.index, table.columns] == "significant").to_numpy()
+    for (method, row), bold in zip(table.iterrows(), significant, strict=True):
+        cells = [_cell(text, bold=bool(is_bold)) for text, is_bold in zip(row, bold, strict=True)]
         lines.append(" & ".join([escaped(str(method), _NAME), *cells]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
 

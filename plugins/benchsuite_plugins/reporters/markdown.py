@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from benchsuite import Report, Reporter, hookimpl
 from benchsuite.kit.files import write_text
 from benchsuite.kit.text import clean, frame_table, readable, shortened
-from benchsuite.kit.winners import bold_cells, said, winners, winners_table
+from benchsuite.kit.winners import said, winners_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,10 +124,9 @@ def _joined(report: Report, sections: Iterable[_Section], shown: Mapping[str, in
 
 
 def _sections(report: Report) -> Iterator[_Section]:
-    best = winners(report.contest)
     yield _list("Warnings", [_inline(text, _SENTENCE) for text in report.warnings])
     yield _Section("Who is best", _table(winners_table(report.contest)))
-    yield _tables("Comparison", report.comparison, _PLUS_MINUS, best)
+    yield _tables("Comparison", report.comparison, _PLUS_MINUS, report.leads)
     yield _Section("Ranks", _table(report.ranks.map(said)), "Mean over datasets, 1 being best.")
     yield _Section("† Cautions", _table(report.cautions))
     yield _Section("Without a number", _table(report.failures))
@@ -163,12 +164,20 @@ def _provenance(provenance: Mapping[str, Any]) -> Iterator[str]:
     yield from (_inline(note, _SENTENCE) for note in provenance.get("notes", []))
 
 
-def _tables(title: str, tables: Mapping[str, pd.DataFrame], note: str, best: Set[Any] = frozenset()) -> _Section:
+def _tables(
+    title: str, tables: Mapping[str, pd.DataFrame], note: str, leads: Mapping[str, pd.DataFrame] | None = None
+) -> _Section:
     parts: list[tuple[str, Sequence[str]]] = []
     for name, frame in tables.items():
-        for head, rows in _table(readable(frame), bold_cells(frame, name, best) if best else ()):
+        for head, rows in _table(readable(frame), _bold(leads[name]) if leads else ()):
             parts.append((f"### {_inline(name)}\n\n{head}", rows))
     return _Section(title, parts, note)
+
+
+def _bold(leads: pd.DataFrame) -> list[tuple[int, int]]:
+    """The cells of a readable table, by row and column, that are significantly best."""
+    found = np.argwhere((readable(leads) == "significant").to_numpy())
+    return [(int(row), int(column)) for row, column in found]
 
 
 def _table(frame: pd.DataFrame, bold: Collection[tuple[int, int]] = ()) -> list[tuple[str, Sequence[str]]]:

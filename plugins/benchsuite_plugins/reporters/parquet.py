@@ -9,21 +9,16 @@ from benchsuite import Report, Reporter, hookimpl
 
 
 class Parquet(Reporter):
-    """Results, timings, summary and contest as they are: ``pandas.read_parquet`` gives the same frames."""
+    """Results, timings, summary, contest and ranks as they are: ``pandas.read_parquet`` gives the same frames."""
 
     name = "parquet"
 
     def write(self, report: Report, folder: Path) -> Sequence[Path]:
-        """Writes ``results.parquet``, ``timings.parquet``, ``summary.parquet`` and ``contest.parquet``."""
-        frames = {
-            "results": report.results,
-            "timings": report.timings,
-            "summary": report.summary,
-            "contest": report.contest,
-        }
-        paths = {name: folder / f"{name}.parquet" for name in frames}
+        """Writes ``results.parquet``, ``timings.parquet``, ``summary.parquet``, ``contest.parquet``, and
+        ``ranks.parquet`` where there are ranks."""
+        paths = {name: folder / f"{name}.parquet" for name in report.data}
         for name, path in paths.items():
-            frames[name].to_parquet(path, engine="pyarrow", index=False)
+            report.data[name].to_parquet(path, engine="pyarrow", index=False)
         return list(paths.values())
 
 
