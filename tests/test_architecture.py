@@ -58,10 +58,9 @@ FLOORS = [
     ["results.figures.traces"],
     ["results.figures.drawing"],
     ["results.figures"],
-    ["results.gallery.stock"],
+    ["results.gallery.stock", "results.gallery.panels"],
     ["results.gallery.ranks", "results.gallery.times", "results.gallery.curves"]
-    + ["results.gallery.sheets", "results.gallery.planes"],
-    ["results.gallery.fronts"],
+    + ["results.gallery.sheets", "results.gallery.planes", "results.gallery.fronts"],
     ["results.gallery.drawing"],
     ["results.gallery"],
     ["results.pairing"],

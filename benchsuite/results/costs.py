@@ -5,7 +5,6 @@ Cells that were contended are left out of all of them, since their times are tho
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
@@ -13,18 +12,19 @@ import pandas as pd
 from benchsuite.contracts import PhaseRow, Record
 from benchsuite.results.summary import NO_VALUE
 
-# A column and the phases that it adds up, each with its parts.
-_SECONDS = {
-    "set-up": ("load", "build"),
-    "fit": ("fit",),
-    "sample": ("sample",),
-    "encode": ("encode",),
-    "recover": ("recover",),
-    "features": ("features",),
-    "metrics": ("metric",),
-    "warm-up": ("warm_up",),
+# The part of a cell that a phase belongs to, by the first word of its name; other phases lie inside of ``fit``.
+_PARTS = {
+    "load": "set-up",
+    "build": "set-up",
+    "fit": "fit",
+    "sample": "sample",
+    "encode": "encode",
+    "recover": "recover",
+    "features": "features",
+    "metric": "metrics",
+    "warm_up": "warm-up",
 }
-_INSIDE_FIT = re.compile(r"(fit|train)(\.|$)")
+PARTS = tuple(dict.fromkeys(_PARTS.values()))
 _RATES = {"sample": {"sample"}, "encode": {"encode.test", "encode.train"}, "recover": {"recover.test", "recover.train"}}
 
 
@@ -55,9 +55,19 @@ def rates_tables(records: Sequence[Record]) -> dict[str, pd.DataFrame]:
     return _tables(_alone(records), _rates_row)
 
 
+def mean_seconds(cells: Sequence[Record]) -> dict[str, float]:
+    """Seconds per cell by part, of those of ``PARTS`` that any of ``cells`` has."""
+    totals: dict[str, float] = {}
+    for phase in (phase for record in cells for phase in record.phases):
+        part = _PARTS.get(phase.phase.partition(".")[0].partition("[")[0])
+        if part is not None and (phase.phase == "fit" or part != "fit"):
+            totals[part] = totals.get(part, 0.0) + phase.seconds
+    return {part: seconds / len(cells) for part, seconds in totals.items()}
+
+
 def seconds_of(record: Record) -> float:
     """What a cell took altogether; phases that lie inside another count once."""
-    return sum(phase.seconds for phase in record.phases if phase.phase == "fit" or not _INSIDE_FIT.match(phase.phase))
+    return sum(mean_seconds([record]).values())
 
 
 def untimed(records: Sequence[Record]) -> str:
@@ -105,10 +115,8 @@ def _grouped(records: Iterable[Record], key: Callable[[Record], str]) -> dict[st
 
 
 def _seconds_row(cells: Sequence[Record]) -> dict[str, str]:
-    row = {}
-    for name, phases in _SECONDS.items():
-        chosen = [phase for one in phases for phase in _phases(cells, one)]
-        row[f"{name} [s]"] = _mean_seconds(chosen, len(cells))
+    seconds = mean_seconds(cells)
+    row = {f"{part} [s]": _seconds_text(seconds[part]) if part in seconds else NO_VALUE for part in PARTS}
     row["total [s]"] = _seconds_text(sum(map(seconds_of, cells)) / len(cells))
     threads = _told(record.cell.threads for record in cells)
     return row | {"cells": str(len(cells)), "device": _told(record.device for record in cells), "threads": threads}
@@ -118,11 +126,10 @@ def _metrics_row(cells: Sequence[Record]) -> dict[str, str]:
     by_metric: dict[str, list[PhaseRow]] = {}
     for phase in _phases(cells, "metric"):
         by_metric.setdefault(phase.phase.removeprefix("metric."), []).append(phase)
-    return {f"{name} [s]": _mean_seconds(phases, len(cells)) for name, phases in by_metric.items()}
-
-
-def _mean_seconds(phases: Sequence[PhaseRow], cells: int) -> str:
-    return _seconds_text(sum(phase.seconds for phase in phases) / cells) if phases else NO_VALUE
+    return {
+        f"{name} [s]": _seconds_text(sum(phase.seconds for phase in phases) / len(cells))
+        for name, phases in by_metric.items()
+    }
 
 
 def _seconds_text(seconds: float) -> str:

@@ -12,15 +12,12 @@ from matplotlib.axes import Axes
 from benchsuite.results.figures.material import Missing
 from benchsuite.results.figures.page import (
     Page,
-    columns_for,
     inert,
     legend_below,
-    logarithmic,
-    new_canvas,
-    panel_axes,
     style,
     whole_ticks,
 )
+from benchsuite.results.gallery.panels import grid, stretch
 from benchsuite.results.gallery.stock import (
     MOST_LINES,
     MOST_PANELS,
@@ -34,7 +31,6 @@ from benchsuite.results.gallery.stock import (
 
 _MOST_POINTS = 500  # of a line
 _MARKS = 6  # on a line
-_WIDE = 30  # times the least value, above which an axis is logarithmic
 
 _Curve = tuple[str, str]  # its name, and the stage of training
 _Lines = dict[str, pd.DataFrame]  # by method: ``mean``, ``low`` and ``high`` by step
@@ -53,13 +49,9 @@ def curves(stock: Stock) -> Drawing | None:
     shown = list(panels)[:MOST_PANELS]
     if len(panels) > len(shown):
         missing.add(listed([_title(one, panels) for one in list(panels)[MOST_PANELS:]]), "left out, too many curves")
-    columns = min(columns_for(len(shown)), 3)
-    rows = -(-len(shown) // columns)
-    canvas = new_canvas(rows * (380 if columns == 1 else 270) + 30)
-    for number, axes in enumerate(panel_axes(canvas, [_title(one, panels) for one in shown], columns)):
-        _draw(axes, panels[shown[number]], stock.places)
-        if number + columns >= len(shown):  # nothing stands below it
-            axes.set_xlabel("step")
+    canvas, axes = grid([_title(one, panels) for one in shown], 270, "step")
+    for panel, curve in zip(axes, shown, strict=True):
+        _draw(panel, panels[curve], stock.places)
     legend_below(canvas)
     drawn = dict.fromkeys(method for one in shown for method in panels[one])
     banded = any(bool((line["high"] > line["low"]).any()) for one in shown for line in panels[one].values())
@@ -126,6 +118,5 @@ def _draw(axes: Axes, lines: _Lines, places: Mapping[str, int]) -> None:
         if bool((line["high"] > line["low"]).any()):
             axes.fill_between(steps, line["low"], line["high"], color=look.colour, alpha=0.15, linewidth=0)
     low, high = (pd.concat([line[side] for line in lines.values()]) for side in ("low", "high"))
-    if low.min() > 0 and high.max() > _WIDE * low.min():
-        logarithmic(axes.yaxis)
+    stretch(axes.yaxis, low.min(), high.max())
     whole_ticks(axes.xaxis)

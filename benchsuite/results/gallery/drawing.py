@@ -106,7 +106,7 @@ def _sketches(stocks: Sequence[Stock], summary: pd.DataFrame, ranks: pd.DataFram
     """What may be drawn, by section, in the order of sections and datasets."""
     by_metric = list(ranks.groupby("metric", sort=False)) if len(ranks) else []
     of_each: Mapping[str, Callable[[Stock], Drawing | None]] = {
-        "pareto": partial(_pareto, summary=summary),
+        "pareto": partial(pareto, summary=summary),
         "curves": curves,
         "samples": _samples,
         "reconstructions": partial(sheets, name="reconstructions"),
@@ -128,10 +128,6 @@ def _in_turn(sections: Mapping[str, Sequence[Sketch]]) -> Iterator[tuple[str, Sk
         for section, sketch in zip(sections, sketches, strict=True):
             if sketch is not None:
                 yield section, sketch
-
-
-def _pareto(stock: Stock, summary: pd.DataFrame) -> Drawing | None:
-    return pareto(stock, summary)
 
 
 def _samples(stock: Stock) -> Drawing | None:

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 
+from benchsuite.results.costs import mean_seconds
 from benchsuite.results.figures.material import Missing
 from benchsuite.results.figures.page import (
     MARKERS,
     Page,
-    columns_for,
     legend_below,
-    logarithmic,
-    new_canvas,
-    panel_axes,
     style,
 )
+from benchsuite.results.gallery.panels import grid, stretch
 from benchsuite.results.gallery.stock import MOST_LINES, Drawing, Kept, Stock, listed, over_seeds, short
-from benchsuite.results.gallery.times import mean_seconds
 
 _MOST_PANELS = 6
-_WIDE = 30  # times the least value, above which an axis is logarithmic
 _BETTER = {"max": "higher is better", "min": "lower is better"}
 
 
@@ -34,17 +29,13 @@ def pareto(stock: Stock, summary: pd.DataFrame) -> Drawing | None:
     """Small panels of the first metrics with a direction, a point for each method, the front joined by steps."""
     missing = Missing()
     cells, alone = _comparable(stock, missing)
-    seconds = {method: mean_seconds(of_method)["fit"] for method, of_method in cells.items()}
+    seconds = {method: mean_seconds([kept.record for kept in of_method])["fit"] for method, of_method in cells.items()}
     shown = _scores(summary[summary["dataset"] == stock.dataset], seconds, missing)
     if len(seconds) < 2 or not shown:
         return None
-    columns = min(columns_for(len(shown)), 3)
-    rows = -(-len(shown) // columns)
-    canvas = new_canvas(rows * (380 if columns == 1 else 290) + 30)
-    for number, (axes, scores) in enumerate(zip(panel_axes(canvas, list(shown), columns), shown.values(), strict=True)):
-        _draw(axes, scores, seconds, stock.places, hollow=not alone)
-        if number + columns >= len(shown):  # nothing stands below it
-            axes.set_xlabel("training [s]")
+    canvas, axes = grid(list(shown), 290, "training [s]")
+    for panel, scores in zip(axes, shown.values(), strict=True):
+        _draw(panel, scores, seconds, stock.places, hollow=not alone)
     legend_below(canvas)
     bars = ", with intervals where seeds give one" if _have_intervals(shown.values()) else ""
     front = "a dashed line joins those that no other is both faster and better than"
@@ -114,8 +105,8 @@ def _draw(
         axes.plot([x[number]], [y[number]], marker=look.marker, markersize=7, label=method, zorder=3, **mark)
     colours = [style(places[method]).colour for method in scores["method"]]
     axes.vlines(x, low, high, colors=colours, linewidth=1.2, zorder=2.5)
-    _stretch(axes.xaxis, x, x)
-    _stretch(axes.yaxis, low, high)
+    stretch(axes.xaxis, x.min(), x.max())
+    stretch(axes.yaxis, low.min(), high.max())
     axes.set_ylabel(_BETTER[direction])
 
 
@@ -132,11 +123,5 @@ def on_front(cost: np.ndarray, loss: np.ndarray) -> list[int]:
     return front
 
 
-def _stretch(axis: Axis, low: np.ndarray, high: np.ndarray) -> None:
-    """Make ``axis`` logarithmic where that shows more."""
-    if low.min() > 0 and high.max() > _WIDE * low.min():
-        logarithmic(axis)
-
-
-def _have_intervals(panels: Sequence[pd.DataFrame] | Any) -> bool:
+def _have_intervals(panels: Iterable[pd.DataFrame]) -> bool:
     return any(bool((rows["high"] > rows["low"]).any()) for rows in panels)

@@ -44,50 +44,48 @@ class _Plane(NamedTuple):
 def codes(stock: Stock) -> Drawing | None:
     """Codes in their first two principal directions, by class where there are classes, above draws of the prior."""
     missing = Missing()
-    found = _read(stock, "codes", missing)
-    planes = {}
-    for method, arrays in found.items():
+    planes, shown = {}, []
+    for method, (kept, arrays) in _read(stock, "codes", missing).items():
         plane = _plane_of_codes(arrays)
         if plane is None:
             missing.add(short(method), "it has no two dimensions of finite codes")
         else:
             planes[method] = plane
+            shown.append(kept)
     if not planes:
         return None
     classes = _classes(planes, missing)
     canvas = _drawn(planes, classes, behind="draws of the prior", points="codes")
     told = "by colour and number of their class" if classes else "one point each"
-    seed = seeds_of(stock.panels(Missing())[method] for method in planes)
     grey = " Draws of the prior lie in grey behind them." if any(len(plane.behind) for plane in planes.values()) else ""
-    what = f"{seed}; codes of the data, {told}, in the two directions in which they vary most"
+    what = f"{seeds_of(shown)}; codes of the data, {told}, in the two directions in which they vary most"
     return Drawing(Page(canvas, f"{what} (axes: share of their variance).{grey}"), missing)
 
 
 def vectors(stock: Stock) -> Drawing | None:
     """The first two dimensions of samples, above those of training data."""
     missing = Missing()
-    planes = {}
-    for method, arrays in _read(stock, "vectors", missing).items():
+    planes, shown = {}, []
+    for method, (kept, arrays) in _read(stock, "vectors", missing).items():
         samples, real = (_finite(arrays.get(name, np.empty((0, 0)))) for name in ("samples", "real"))
         if min(samples.shape[1], real.shape[1]) < 2 or not len(samples):
             missing.add(short(method), "it has no two dimensions of finite samples")
         else:
             planes[method] = _Plane(samples[:, :2], real[:, :2], None, ("dimension 1", "dimension 2"))
+            shown.append(kept)
     if not planes:
         return None
     canvas = _drawn(planes, [], behind="training data", points="samples")
-    seed = seeds_of(stock.panels(Missing())[method] for method in planes)
-    return Drawing(
-        Page(canvas, f"{seed}; the first two dimensions of samples, training data in grey behind them."), missing
-    )
+    caption = f"{seeds_of(shown)}; the first two dimensions of samples, training data in grey behind them."
+    return Drawing(Page(canvas, caption), missing)
 
 
-def _read(stock: Stock, name: str, missing: Missing) -> dict[str, dict[str, Array]]:
-    """The numbers in NAME.npz of each method that has it."""
+def _read(stock: Stock, name: str, missing: Missing) -> dict[str, tuple[Kept, dict[str, Array]]]:
+    """The numbers in NAME.npz of each method that has it, and whose they are."""
     found = {}
     for method, kept in stock.panels(missing).items():
         try:
-            found[method] = _arrays(kept, name)
+            found[method] = kept, _arrays(kept, name)
         except FileNotFoundError:
             missing.add(short(method), f"it kept no {name}.npz")
         except (OSError, ValueError, BadZipFile) as error:

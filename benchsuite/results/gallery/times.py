@@ -5,22 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from benchsuite.results.costs import PARTS, mean_seconds
 from benchsuite.results.figures.material import Missing
 from benchsuite.results.figures.page import LINE, WIDTH, Page, inert, legend_below, new_canvas, style, wrapped
 from benchsuite.results.gallery.stock import MOST_LINES, Drawing, Kept, Stock, over_seeds
 
-# By the first part of a phase's name; what else there is lies inside of ``fit``.
-_GROUPS: Mapping[str, str] = {
-    "load": "set-up",
-    "build": "set-up",
-    "fit": "fit",
-    "sample": "sampling",
-    "encode": "encoding",
-    "recover": "recovery",
-    "features": "features",
-    "metric": "metrics",
-    "warm_up": "warm-up",
-}
+# What parts of a cell are called in a legend, where that is another word.
+_CALLED: Mapping[str, str] = {"sample": "sampling", "encode": "encoding", "recover": "recovery"}
 _LABEL = 220  # pixels
 
 
@@ -67,14 +58,14 @@ def phases(group: Timed) -> Drawing:
     """Stacked bars of the mean seconds per cell by phase."""
     missing = Missing()
     finished = group.stock.finished(MOST_LINES, missing)
-    seconds = {method: mean_seconds(cells) for method, cells in finished.items()}
+    seconds = {method: mean_seconds([kept.record for kept in cells]) for method, cells in finished.items()}
     methods = list(seconds)
     labels = [wrapped(method, _LABEL, lines=2) for method in methods]
     row = LINE * max(label.count("\n") + 1 for label in labels) + 12
     canvas = new_canvas(row * len(methods) + 60)
     axes = canvas.add_subplot()
     ends = dict.fromkeys(methods, 0.0)
-    for number, name in enumerate(dict.fromkeys(_GROUPS.values())):
+    for number, name in enumerate(PARTS):
         widths = [seconds[method].get(name, 0.0) for method in methods]
         if any(widths):
             look = style(number)
@@ -88,7 +79,7 @@ def phases(group: Timed) -> Drawing:
                 hatch=look.hatch,
                 edgecolor="white",
                 linewidth=0.5,
-                label=name,
+                label=_CALLED.get(name, name),
             )
         ends = {method: ends[method] + width for method, width in zip(methods, widths, strict=True)}
     longest = max(ends.values())
@@ -104,14 +95,3 @@ def phases(group: Timed) -> Drawing:
     )
     counted = over_seeds(finished.values())
     return Drawing(Page(canvas, f"Mean seconds per cell over {counted}, by phase.{beside}"), missing)
-
-
-def mean_seconds(cells: Sequence[Kept]) -> dict[str, float]:
-    """Seconds per cell by the groups of phases: the mean over ``cells``."""
-    total: dict[str, float] = {}
-    for phase in (phase for kept in cells for phase in kept.record.phases):
-        first, _, rest = phase.phase.partition(".")
-        name = _GROUPS.get(first.partition("[")[0])
-        if name is not None and not (name == "fit" and rest):
-            total[name] = total.get(name, 0.0) + phase.seconds
-    return {name: seconds / len(cells) for name, seconds in total.items()}
