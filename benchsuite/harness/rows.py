@@ -28,7 +28,6 @@ RESULT_COLUMNS = [
     "fingerprint",
     "environment",
 ]
-_OF_A_SCORE = ("status", "reason", "metric", "value", "unit", "direction", "n", "fingerprint")
 TIMING_COLUMNS = [
     "run",
     "cell",
@@ -46,8 +45,7 @@ TIMING_COLUMNS = [
     "threads",
     "contended",
 ]
-
-
+_OF_A_SCORE = ("status", "reason", "metric", "value", "unit", "direction", "n", "fingerprint", "selection")
 _OF_A_CELL: dict[str, Callable[[Record], Any]] = {
     "cell": attrgetter("cell.key"),
     "method": attrgetter("cell.method"),
@@ -66,7 +64,7 @@ _OF_ITS_TIMES: dict[str, Callable[[Record], Any]] = {
 @dataclass(frozen=True)
 class Columns:
     """The columns of a table whose rows are parts of cells: ``of_cells`` hold a value for each cell, which stands in as
-    many rows as ``counts`` says, ``of_rows`` one for each row. ``names`` are all of them in order."""
+    many rows as ``counts`` says, ``of_rows`` one for each row. ``names`` are those of the table, in order."""
 
     names: Sequence[str]
     of_cells: Mapping[str, Sequence[Any]]
@@ -87,7 +85,7 @@ def result_rows(run: str, records: Iterable[Record]) -> Iterator[dict[str, Any]]
 
 
 def result_columns(cells: Sequence[tuple[str, Record]]) -> Columns:
-    """The columns of results.csv, for records each with the name of its run."""
+    """The columns of results.csv, and ``selection`` besides, for records each with the name of its run."""
     scores = [rows_of(record) for _, record in cells]
     flat = list(chain.from_iterable(scores))
     of_rows = {name: _valid(list(map(attrgetter(name), flat))) for name in _OF_A_SCORE}
@@ -101,7 +99,7 @@ def _params(record: Record) -> str:
 def _of_cells(
     cells: Sequence[tuple[str, Record]], fields: Mapping[str, Callable[[Record], Any]]
 ) -> dict[str, list[Any]]:
-    found = {name: [field(record) for _, record in cells] for name, field in ({**_OF_A_CELL, **fields}).items()}
+    found = {name: [field(record) for _, record in cells] for name, field in {**_OF_A_CELL, **fields}.items()}
     return found | {"run": [run for run, _ in cells]}
 
 

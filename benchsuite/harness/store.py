@@ -121,10 +121,6 @@ class RunStore:
         found = [(self.record(cell["key"]), tuple(cell["metrics"])) for cell in self._planned()]
         return [seen_by(record, replace(record.cell, metrics=metrics)) for record, metrics in found if record]
 
-    def missing(self) -> list[dict[str, Any]]:
-        """The current plan's cells that have no record that can be read: ``key``, ``method``, ``dataset``, ``seed``."""
-        return [cell for cell in self._planned() if self.record(cell["key"]) is None]
-
     def _planned(self) -> list[dict[str, Any]]:
         try:
             names = ("key", "method", "dataset", "seed", "metrics")

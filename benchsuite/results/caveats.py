@@ -63,13 +63,14 @@ def _protocols(summary: pd.DataFrame) -> Iterator[str]:
 
 def _codes(gathered: Gathered) -> Iterator[str]:
     """Where codes come from, where it is not the same place for all: recovery looks at each image at length."""
-    for dataset in dict.fromkeys(record.cell.dataset for record in gathered.records):
-        sources: dict[str, dict[str, None]] = {}
-        for record in gathered.records:
-            if record.cell.dataset == dataset and record.reconstruction:
-                sources.setdefault(record.reconstruction, {})[record.cell.method] = None
-        if len(sources) > 1:
-            told = "; ".join(f"{named(methods)}: {source}" for source, methods in sources.items())
+    sources: dict[str, dict[str, dict[str, None]]] = {}
+    for record in gathered.records:
+        if record.reconstruction:
+            of_dataset = sources.setdefault(record.cell.dataset, {})
+            of_dataset.setdefault(record.reconstruction, {})[record.cell.method] = None
+    for dataset, methods_of in sources.items():
+        if len(methods_of) > 1:
+            told = "; ".join(f"{named(methods)}: {source}" for source, methods in methods_of.items())
             ways = f"Reconstructions of {dataset} are by codes that were found in different ways ({told})."
             yield f"{ways} Recovery searches for the best code of each image, which takes time; an encoder does not."
 
@@ -79,7 +80,7 @@ def _environments(gathered: Gathered) -> Iterator[str]:
     if len(keys) > 1:
         names = named(sorted(keys))
         yield f"Cells ran on {len(keys)} machines or devices ({names}); their times stand in tables apart."
-    environments = [run.read_run().get("environment", {}) for run in gathered.runs]
+    environments = [content.get("environment", {}) for content in gathered.contents]
     commits = dict.fromkeys(str(environment.get("commit")) for environment in environments)
     if len(commits) > 1:
         short = (f"{commit[:12]}{'+changes' if commit.endswith('+changes') else ''}" for commit in commits)

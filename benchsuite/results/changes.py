@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from benchsuite.contracts import MetricRow, Record
-from benchsuite.harness.store import RunStore
 from benchsuite.kit.text import named
 
 ABSENT = "–"
@@ -46,9 +45,9 @@ def identity_of(record: Record) -> Identity:
     return record.cell.method, record.cell.dataset, record.cell.seed
 
 
-def run_changes(a: RunStore, b: RunStore) -> pd.DataFrame:
-    """``what``, ``a``, ``b``: commands, versions, commit and machine of two runs, where they differ."""
-    found = differences(_described_run(a.read_run()), _described_run(b.read_run()))
+def run_changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> pd.DataFrame:
+    """``what``, ``a``, ``b``: commands, versions, commit and machine of two runs, where what run.json says differs."""
+    found = differences(_described_run(a), _described_run(b))
     return pd.DataFrame(found, columns=["what", "a", "b"])
 
 

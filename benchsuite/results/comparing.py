@@ -49,7 +49,7 @@ def compare(a: RunStore, b: RunStore) -> Comparison:
             a=a.path,
             b=b.path,
             notices=tuple(_notices(gathered_a, gathered_b, scores, one_folder)),
-            runs=run_changes(a, b),
+            runs=run_changes(gathered_a.contents[0], gathered_b.contents[0]),
             changes=cell_changes(side_a.records, side_b.records),
             scores=scores,
             times=times,

@@ -15,12 +15,14 @@ from benchsuite.harness.store import RunStore, marked
 class Gathered:
     """Records, each with the run where its files lie, and the runs, in the order in which they were given.
 
-    ``missing`` are the cells of a plan without a record: ``method``, ``dataset``, ``seed``.
+    ``missing`` are the cells of a plan without a record: ``method``, ``dataset``, ``seed``. ``contents`` are what the
+    run.json of each run says.
     """
 
     cells: tuple[tuple[RunStore, Record], ...]
     runs: tuple[RunStore, ...]
-    missing: tuple[Mapping[str, Any], ...]
+    missing: tuple[Mapping[str, Any], ...] = ()
+    contents: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def name(self) -> str:
@@ -41,9 +43,10 @@ class Gathered:
 def of_run(store: RunStore, records: Sequence[Record]) -> Gathered:
     """``records`` of one run."""
     known = {record.cell.key for record in records}
-    unknown = [cell for cell in store.read_run()["cells"] if cell["key"] not in known]
+    content = store.read_run()
+    unknown = [cell for cell in content["cells"] if cell["key"] not in known]
     missing = tuple(cell for cell in unknown if store.record(cell["key"]) is None)
-    return Gathered(tuple((store, record) for record in records), (store,), missing)
+    return Gathered(tuple((store, record) for record in records), (store,), missing, (content,))
 
 
 def gather(stores: Sequence[RunStore]) -> Gathered:
@@ -73,7 +76,8 @@ def gather(stores: Sequence[RunStore]) -> Gathered:
         for cell in part.missing
         if cell["key"] not in found
     }
-    return Gathered(tuple(map(_together, found.values())), runs, tuple(missing.values()))
+    contents = tuple(content for part in parts for content in part.contents)
+    return Gathered(tuple(map(_together, found.values())), runs, tuple(missing.values()), contents)
 
 
 def _together(found: Sequence[tuple[RunStore, Record]]) -> tuple[RunStore, Record]:

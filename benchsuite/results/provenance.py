@@ -10,7 +10,6 @@ from typing import Any
 
 from benchsuite.errors import UsageError
 from benchsuite.harness.recipe import MOST_SEEDS, Recipe, parse_selections
-from benchsuite.harness.store import RunStore
 from benchsuite.results.gathering import Gathered, told_apart
 
 
@@ -22,7 +21,7 @@ def provenance(gathered: Gathered) -> Mapping[str, Any]:
     method and dataset; ``datasets``, the fingerprints of each; and ``labels``, what labels of recipes stand for.
     """
     records = gathered.records
-    runs = [_of_run(store) for store in gathered.runs]
+    runs = [_of_run(store.name, content) for store, content in zip(gathered.runs, gathered.contents, strict=True)]
     sources = {f"{r.cell.method} on {r.cell.dataset}": r.reconstruction for r in records if r.reconstruction}
     sizes = {
         f"{r.cell.method} on {r.cell.dataset}": {"parameters": r.parameters, "codes": r.codes}
@@ -44,16 +43,15 @@ def provenance(gathered: Gathered) -> Mapping[str, Any]:
     }
 
 
-def _of_run(store: RunStore) -> dict[str, Any]:
-    run = store.read_run()
+def _of_run(name: str, run: Mapping[str, Any]) -> dict[str, Any]:
     known: dict[str, Any] = {"recipe": {}, "command": [], "scored": [], "environment": {}}
-    found = {name: run.get(name, empty) for name, empty in known.items()}
+    found = {key: run.get(key, empty) for key, empty in known.items()}
     found["command"] = _without_folder(found["command"])
     found["scored"] = [_without_folder(command) for command in found["scored"]]
     recipe = dict(found["recipe"])
     if found["scored"] and "metrics" in recipe:
         recipe["metrics"] = list(dict.fromkeys(metric for cell in run.get("cells", ()) for metric in cell["metrics"]))
-    return {"run": store.name, **found, "again": _again(recipe), "labels": _labels(recipe)}
+    return {"run": name, **found, "again": _again(recipe), "labels": _labels(recipe)}
 
 
 def _labels(recipe: Mapping[str, Any]) -> dict[str, str]:

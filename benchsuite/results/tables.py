@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from benchsuite.contracts import Record
-from benchsuite.harness.rows import RESULT_COLUMNS, Columns, result_columns, rows_of, timing_columns
+from benchsuite.harness.rows import RESULT_COLUMNS, Columns, result_columns, timing_columns
 from benchsuite.harness.store import RunStore
 from benchsuite.kit.text import clean
 from benchsuite.reports import Report
@@ -68,10 +68,11 @@ def frames_of(gathered: Gathered) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The frames of results.csv, with the columns ``selection`` and ``contends`` besides, and of timings.csv."""
     names = {store: store.name for store in gathered.runs}
     cells = [(names[store], record) for store, record in gathered.cells]
-    scores, timings = _frame(result_columns(cells)), _frame(timing_columns(cells))
-    rows = [row for record in gathered.records for row in rows_of(record)]
-    scores["selection"] = [row.selection for row in rows]
-    scores["contends"] = [contends for record in gathered.records for contends in _contends(record)]
+    results, times = result_columns(cells), timing_columns(cells)
+    scores, timings = _frame(results), _frame(times)
+    scores["selection"] = results.of_rows["selection"]
+    counted = zip(gathered.records, results.counts, strict=True)
+    scores["contends"] = [contends for record, rows in counted for contends in _contends(record, rows)]
     numbers = dict.fromkeys(("seconds", "peak_host_mib", "peak_device_mib"), "float64")
     return scores.astype({"value": "float64", "n": "Int64"}), timings.astype(numbers | {"items": "Int64"})
 
@@ -82,14 +83,14 @@ def _frame(columns: Columns) -> pd.DataFrame:
     return frame.assign(**columns.of_rows)[list(columns.names)]
 
 
-def _contends(record: Record) -> list[bool]:
-    """Whether each score of ``record`` takes part in who is best: not of references, nor what a copy has copied."""
-    rows = rows_of(record)
+def _contends(record: Record, rows: int) -> list[bool]:
+    """Whether each of the ``rows`` scores of ``record`` takes part in who is best: not of references, nor what a copy
+    has copied."""
     if record.reference:
-        return [False] * len(rows)
-    if not any(row.disqualifies for row in record.metrics):
-        return [True] * len(rows)
-    return ["samples" not in row.protocol for row in rows]
+        return [False] * rows
+    if record.status != "ok" or not any(row.disqualifies for row in record.metrics):
+        return [True] * rows
+    return ["samples" not in row.protocol for row in record.metrics]
 
 
 def failures(results: pd.DataFrame) -> pd.DataFrame:
