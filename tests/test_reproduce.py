@@ -290,8 +290,11 @@ def test_no_place_of_the_machine_reaches_a_page(monkeypatch: pytest.MonkeyPatch)
         report: Any = SimpleNamespace(provenance={"environment": {"cache": cache}})
         return public_text(text, report)
 
-    assert public("not in /var/x/data/a", "/var/x", "/root") == "not in CACHE/data/a"
-    assert public("in /root/.cache, not /rootless", "data", "/root") == "in ~/.cache, not /rootless"
+    assert public("not in /var/x/data/a", "/var/x", "/somewhere/home") == "not in CACHE/data/a"
+    assert (
+        public("in /somewhere/home/.cache, not /somewhere/homeless", "data", "/somewhere/home")
+        == "in ~/.cache, not /somewhere/homeless"
+    )
     assert public("a dataset / column", "data", "/") == "a dataset / column"
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _MOST_SAME = 5  # rows of what is the same, beyond which one line counts them
 _MOST_ROWS = 200  # of a table, likewise
 _LONGEST = 200  # characters of a text in a table
-_ARROWS = {"max": " ↑", "min": " ↓", "none": ""}
 _NO_VALUE = "–"
 
 
@@ -105,11 +104,12 @@ def _print_scores(scores: pd.DataFrame) -> None:
 
 def _readable(scores: pd.DataFrame) -> pd.DataFrame:
     """``scores`` as text, with rows joined that say of several metrics or methods that there is nothing to compare."""
-    units = [f" [{unit}]" if unit else "" for unit in scores["unit"]]
+    from benchsuite.results.summary import titles
+
     widths = scores["high"] - scores["difference"]
     several = scores["dataset"].nunique() > 1
     shown = scores[["dataset", "method", "verdict"]].assign(
-        metric=scores["metric"] + units + scores["direction"].map(_ARROWS),
+        metric=titles(scores),
         A=scores["mean_a"].map(_number),
         B=scores["mean_b"].map(_number),
         change=[_number(*pair) for pair in zip(scores["difference"], widths, strict=True)],

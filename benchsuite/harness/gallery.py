@@ -17,9 +17,8 @@ from torch import Tensor
 from benchsuite.errors import ContractError, reason_of
 from benchsuite.harness.evaluation import Evaluation
 from benchsuite.harness.pictures import write_sheet
-from benchsuite.kit.coding import decoded, prior_draws
+from benchsuite.kit.coding import decoded_lines, prior_draws
 from benchsuite.kit.files import replacing
-from benchsuite.kit.lines import between
 from benchsuite.kit.samples import evenly_spaced
 
 # What a picture of a model's own cannot be named.
@@ -70,13 +69,9 @@ def _interpolations(evaluation: Evaluation, path: Path) -> None:
     codes, originals = found
     rows = evenly_spaced(len(codes), 2 * _PAIRS)
     pairs = len(rows) // 2
-    if not pairs:
-        return
-    first, second = rows[:pairs], rows[pairs : 2 * pairs]
-    lines = between(codes[first.to(codes.device)], codes[second.to(codes.device)], _COLUMNS - 3)
-    x = decoded(model, lines.flatten(0, 1)).cpu().view(pairs, _COLUMNS - 2, *originals.shape)
-    start, end = (originals[side].cpu()[:, None] for side in (first, second))
-    write_sheet(torch.cat([start, x, end], 1).flatten(0, 1), path)
+    if pairs:
+        halves = torch.stack([rows[:pairs], rows[pairs : 2 * pairs]], 1).to(codes.device)
+        write_sheet(decoded_lines(model, codes, originals, halves, _COLUMNS - 3), path)
 
 
 def _codes(evaluation: Evaluation, path: Path) -> None:

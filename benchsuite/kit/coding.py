@@ -10,6 +10,7 @@ from torch import Tensor
 
 from benchsuite.contracts import Model
 from benchsuite.errors import DivergedError, NotApplicableError
+from benchsuite.kit.lines import between
 from benchsuite.kit.recovery import recover
 from benchsuite.kit.samples import Samples
 from benchsuite.kit.scratch import collected
@@ -45,6 +46,18 @@ def decoded(model: Model, z: Tensor) -> Tensor:
     if not bool(x.isfinite().all()):
         raise DivergedError("decode(z) returned NaN or infinity")
     return x
+
+
+def decoded_lines(model: Model, codes: Tensor, images: Samples, pairs: Tensor, steps: int) -> Tensor:
+    """``images`` and what lies between their ``codes`` (N, d), for each of ``pairs`` (n, 2) of their rows: an image,
+    what the ``steps`` + 1 codes from its own to that of the other decode to, and the other.
+
+    Returns (n (steps + 3), *shape), the images of one pair after those of another. Raises as ``decoded`` does.
+    """
+    lines = between(codes[pairs[:, 0]], codes[pairs[:, 1]], steps)
+    x = decoded(model, lines.flatten(0, 1)).view(len(pairs), steps + 1, *images.shape)
+    start, end = (images[pairs[:, side]].to(x)[:, None] for side in (0, 1))
+    return torch.cat([start, x, end], 1).flatten(0, 1)
 
 
 def prior_draws(model: Model, n: int, generator: torch.Generator) -> Tensor:

@@ -101,8 +101,7 @@ def _with_texts(frame: pd.DataFrame) -> pd.DataFrame:
     alike = begun.transform("nunique") > 1
     places = zip(frame["fingerprint"], alike, several, strict=True)
     protocols = [f" #{name if whole else name[:4]}" if many else "" for name, whole, many in places]
-    units = [f" [{unit}]" if unit else "" for unit in frame["unit"]]
-    frame["column"] = frame["metric"] + units + frame["direction"].map(_ARROWS) + protocols
+    frame["column"] = titles(frame) + protocols
     texts = (frame[name] for name in ("mean", "n", "seeds", "status", "caution"))
     frame["shown"] = [_shown(*cell) for cell in zip(*texts, frame["high"] - frame["mean"], strict=True)]
     return frame
@@ -128,6 +127,12 @@ def as_tables(summary: pd.DataFrame, text: str = "shown") -> dict[str, pd.DataFr
         table = rows.pivot(index="method", columns="column", values=text).reindex(index=methods, columns=columns)
         tables[str(dataset)] = table.fillna(NO_VALUE).rename_axis(columns=None)
     return tables
+
+
+def titles(frame: pd.DataFrame) -> pd.Series[str]:
+    """The metrics of ``frame`` as tables name them, by its columns ``metric``, ``unit`` and ``direction``."""
+    units = [f" [{unit}]" if unit else "" for unit in frame["unit"]]
+    return frame["metric"] + units + frame["direction"].map(_ARROWS)
 
 
 def number(mean: float, half_width: float | None = None) -> str:

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from benchsuite import Metric, NotApplicableError, PositiveInt, Samples, Score, hookimpl
-from benchsuite.kit.coding import CodesBy, decoded, decoder_of
+from benchsuite.kit.coding import CodesBy, decoded, decoded_lines, decoder_of
 from benchsuite.kit.latents import finite
-from benchsuite.kit.lines import average, between
+from benchsuite.kit.lines import average
 from benchsuite.kit.pyramid import fine_energy
 from benchsuite.kit.samples import Reconstructions
 from benchsuite.kit.similarity import psnr, squared_error
@@ -55,7 +55,7 @@ def interpolations(
         "ends": float(psnr(squared_error(reconstructed_train.original[first], ends[0])).mean()),
     }
     legs = torch.stack([first, second], 1)[:shown]
-    pictures = {"interpolations": _rows(model, codes_train, reconstructed_train.original, legs)}
+    pictures = {"interpolations": decoded_lines(model, codes_train, reconstructed_train.original, legs, _STEPS)}
     return Score(values, n=pairs, pictures=pictures, references=["crossfade", "ends"])
 
 
@@ -87,7 +87,8 @@ def triangles(
         "crossfade": _ratio(_distances(corners.mean(0), mean), away),
     }
     sides = torch.stack([torch.stack([drawn[i], drawn[(i + 1) % 3]], 1) for i in range(3)], 1)
-    pictures = {"triangles": _rows(model, codes_train, reconstructed_train.original, sides[:shown].flatten(0, 1))}
+    legs = sides[:shown].flatten(0, 1)
+    pictures = {"triangles": decoded_lines(model, codes_train, reconstructed_train.original, legs, _STEPS)}
     return Score(values, n=triples, pictures=pictures, references=["crossfade"])
 
 
@@ -106,14 +107,6 @@ def _drawn(
         raise NotApplicableError(f"{corners} different codes are needed; there are {len(codes)}")
     drawn = [torch.randperm(len(codes), generator=generator)[:corners] for _ in range(count)]
     return torch.stack(drawn, 1).to(codes.device)
-
-
-def _rows(model: Any, codes: Tensor, images: Samples, legs: Tensor) -> Tensor:
-    """A row of eight images for each of ``legs`` (n, 2): image, six codes on the line, image; (8 n, *shape)."""
-    lines = between(codes[legs[:, 0]], codes[legs[:, 1]], _STEPS)
-    x = decoded(model, lines.flatten(0, 1)).view(len(legs), _STEPS + 1, *images.shape)
-    start, end = (images[legs[:, side]].to(x)[:, None] for side in (0, 1))
-    return torch.cat([start, x, end], 1).flatten(0, 1)
 
 
 def _sharpness(x: Tensor) -> Tensor:
