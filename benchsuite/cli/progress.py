@@ -15,7 +15,7 @@ from benchsuite.contracts import Cell, Record
 from benchsuite.harness.plan import Plan
 from benchsuite.harness.store import RunStore
 from benchsuite.kit.text import clean
-from benchsuite.results.costs import seconds_of
+from benchsuite.results.phases import seconds_of
 from benchsuite.suite import Observer
 
 

@@ -10,21 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import pandas as pd
 
 from benchsuite.contracts import PhaseRow, Record
+from benchsuite.results.phases import PARTS, mean_seconds, seconds_of
 from benchsuite.results.summary import NO_VALUE
 
-# The part of a cell that a phase belongs to, by the first word of its name; other phases lie inside of ``fit``.
-_PARTS = {
-    "load": "set-up",
-    "build": "set-up",
-    "fit": "fit",
-    "sample": "sample",
-    "encode": "encode",
-    "recover": "recover",
-    "features": "features",
-    "metric": "metrics",
-    "warm_up": "warm-up",
-}
-PARTS = tuple(dict.fromkeys(_PARTS.values()))
 _RATES = {"sample": {"sample"}, "encode": {"encode.test", "encode.train"}, "recover": {"recover.test", "recover.train"}}
 
 
@@ -53,21 +41,6 @@ def rates_tables(records: Sequence[Record]) -> dict[str, pd.DataFrame]:
     be other things than samples, have columns of their own. ``recover`` is the recovery by squared error.
     """
     return _tables(_alone(records), _rates_row)
-
-
-def mean_seconds(cells: Sequence[Record]) -> dict[str, float]:
-    """Seconds per cell by part, of those of ``PARTS`` that any of ``cells`` has."""
-    totals: dict[str, float] = {}
-    for phase in (phase for record in cells for phase in record.phases):
-        part = _PARTS.get(phase.phase.partition(".")[0].partition("[")[0])
-        if part is not None and (phase.phase == "fit" or part != "fit"):
-            totals[part] = totals.get(part, 0.0) + phase.seconds
-    return {part: seconds / len(cells) for part, seconds in totals.items()}
-
-
-def seconds_of(record: Record) -> float:
-    """What a cell took altogether; phases that lie inside another count once."""
-    return sum(mean_seconds([record]).values())
 
 
 def untimed(records: Sequence[Record]) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from benchsuite.kit.text import plural
-from benchsuite.results.costs import seconds_of
 from benchsuite.results.gathering import Gathered
+from benchsuite.results.phases import seconds_of
 
 
 def facts(gathered: Gathered, scores: pd.DataFrame) -> Iterator[str]:

@@ -10,13 +10,13 @@ Source: Demšar, Statistical Comparisons of Classifiers over Multiple Data Sets 
 from __future__ import annotations
 
 import math
-import re
 
 import numpy as np
 import pandas as pd
-from scipy.stats import friedmanchisquare, rankdata, studentized_range
+from numpy.typing import NDArray
 
 from benchsuite.results.statistics import LEVEL
+from benchsuite.results.summary import titles
 
 MIN_DATASETS = 5  # below which no difference of ranks of three methods is larger than the critical one
 MIN_METHODS = 3  # of Friedman's test
@@ -37,10 +37,8 @@ def ranked(summary: pd.DataFrame) -> pd.DataFrame:
         if datasets < MIN_DATASETS or methods < MIN_METHODS:
             continue
         sign = -1.0 if of_metric["direction"].iloc[0] == "max" else 1.0
-        ranks = rankdata(sign * means.to_numpy(), axis=1).mean(axis=0)
-        title = re.sub(r" #\w+$", "", of_metric["column"].iloc[0])
-        p = _friedman(means.to_numpy())
-        apart = critical_difference(methods, datasets)
+        ranks, p = _friedman(sign * means.to_numpy())
+        title, apart = titles(of_metric).iloc[0], critical_difference(methods, datasets)
         rows += [(title, datasets, name, rank, apart, p) for name, rank in zip(means.columns, ranks, strict=True)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -51,12 +49,16 @@ def critical_difference(methods: int, datasets: int) -> float:
     >>> round(critical_difference(4, 14), 2)  # Demšar's example, section 3.2.4, has 1.25
     1.25
     """
+    from scipy.stats import studentized_range
+
     quantile = studentized_range.ppf(LEVEL, methods, np.inf) / math.sqrt(2)
     return float(quantile * math.sqrt(methods * (methods + 1) / (6 * datasets)))
 
 
-def _friedman(means: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> float:
-    """p of all methods being equal, 1 where they are equal on every dataset."""
-    if (means == means[:, :1]).all():
-        return 1.0
-    return float(friedmanchisquare(*means.T).pvalue)
+def _friedman(losses: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """The mean ranks of ``losses`` (datasets, methods), and p of all methods being equal: 1 where they are throughout."""
+    from scipy.stats import friedmanchisquare, rankdata  # which take half a second to import, and few runs need
+
+    ranks = rankdata(losses, axis=1).mean(axis=0)
+    equal = (losses == losses[:, :1]).all()
+    return ranks, 1.0 if equal else float(friedmanchisquare(*losses.T).pvalue)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
-from scipy.stats import bootstrap
 
 MIN_SEEDS = 3  # below which a spread says next to nothing
 BOOTSTRAP_SEEDS = 20  # below which resampling a few values covers much less than it says: 75% instead of 95% for three
@@ -131,6 +130,8 @@ def resampled(values: Sequence[float], level: float = LEVEL) -> tuple[float, flo
     data = np.asarray(values, dtype=np.float64)
     if len(data) < BOOTSTRAP_SEEDS or not np.isfinite(data).all():
         return None
+    from scipy.stats import bootstrap  # which takes half a second to import, and few runs need
+
     options: dict[str, Any] = {"method": "percentile", "n_resamples": _DRAWS, "confidence_level": level}
     found = bootstrap((data,), np.mean, vectorized=True, rng=np.random.default_rng(0), **options)
     return float(found.confidence_interval.low), float(found.confidence_interval.high)

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from benchsuite.results.costs import mean_seconds
 from benchsuite.results.figures.material import Missing
 from benchsuite.results.figures.page import (
     MARKERS,
@@ -20,6 +19,7 @@ from benchsuite.results.figures.page import (
 )
 from benchsuite.results.gallery.panels import grid, stretch
 from benchsuite.results.gallery.stock import MOST_LINES, Drawing, Kept, Stock, listed, over_seeds, short
+from benchsuite.results.phases import mean_seconds
 
 _MOST_PANELS = 6
 _BETTER = {"max": "higher is better", "min": "lower is better"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from benchsuite.results.costs import PARTS, mean_seconds
 from benchsuite.results.figures.material import Missing
 from benchsuite.results.figures.page import LINE, WIDTH, Page, inert, legend_below, new_canvas, style, wrapped
 from benchsuite.results.gallery.stock import MOST_LINES, Drawing, Kept, Stock, over_seeds
+from benchsuite.results.phases import PARTS, mean_seconds
 
 # What parts of a cell are called in a legend, where that is another word.
 _CALLED: Mapping[str, str] = {"sample": "sampling", "encode": "encoding", "recover": "recovery"}
