@@ -56,7 +56,7 @@ def critical_difference(methods: int, datasets: int) -> float:
 
 
 def _friedman(losses: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """The mean ranks of ``losses`` (datasets, methods), and p of all methods being equal: 1 where they are throughout."""
+    """Mean ranks of ``losses`` (datasets, methods), and p of all methods being equal: 1 where they are throughout."""
     from scipy.stats import friedmanchisquare, rankdata  # which take half a second to import, and few runs need
 
     ranks = rankdata(losses, axis=1).mean(axis=0)

@@ -1,5 +1,5 @@
 "use strict";
-// Everything below makes tables that are there already handier. Texts are only ever set as text, never as HTML.
+// Everything below makes tables that are there already handier. No text becomes part of HTML unescaped.
 (() => {
   const ROWS = 25;
   const LONG = 160; // characters, beyond which a text is folded, as in the template
