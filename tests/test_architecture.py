@@ -57,6 +57,7 @@ FLOORS = [
         "results.gathering",
     ],
     ["results.summary", "results.changes"],
+    ["results.sides"],
     ["results.contest", "results.ranks", "results.costs", "results.expressions"],
     ["results.claims", "results.caveats", "results.overview", "results.provenance"],
     ["results.figures.kinds", "results.figures.page"],

@@ -14,7 +14,8 @@ from benchsuite.harness.store import RunStore, uncollected
 from benchsuite.kit.text import named
 from benchsuite.results.changes import Identity, cell_changes, run_changes
 from benchsuite.results.gathering import Gathered, of_run
-from benchsuite.results.pairing import paired_scores, side_of
+from benchsuite.results.pairing import paired_scores
+from benchsuite.results.sides import side_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ def compare(a: RunStore, b: RunStore) -> Comparison:
         one_folder = a.path.resolve() == b.path.resolve()
         gathered_a = of_run(a, a.records())
         gathered_b = gathered_a if one_folder else of_run(b, b.records())
-        side_a, side_b = side_of("A", gathered_a), side_of("B", gathered_b)
+        side_a = side_of("A", gathered_a.records, gathered_a.missing)
+        side_b = side_of("B", gathered_b.records, gathered_b.missing)
         scores = paired_scores(side_a, side_b)
         times, untimed = _times(side_a.records, side_b.records)
         return Comparison(

@@ -22,18 +22,15 @@ Source: Student, The Probable Error of a Mean (1908); Holm, A Simple Sequentiall
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchsuite.contracts import MetricRow, Record
-from benchsuite.harness.rows import rows_of
-from benchsuite.kit.text import clean, named, plural
-from benchsuite.results.changes import Identity, identity_of, protocol_changes
-from benchsuite.results.gathering import Gathered
+from benchsuite.kit.text import clean, plural
+from benchsuite.results.changes import protocol_changes
+from benchsuite.results.sides import Key, Side, said, why_absent
 from benchsuite.results.statistics import LEVEL, MIN_SEEDS, holm, paired
 
 VERDICTS = (
@@ -43,49 +40,6 @@ VERDICTS = (
 _NUMBERS = ("mean_a", "mean_b", "difference", "low", "high", "p")
 COLUMNS = ("dataset", "metric", "method", "unit", "direction", "seeds", *_NUMBERS, "verdict", "reason")
 _ROUNDING = 1e-9  # of the compared values: closer ones are equal
-_Key = tuple[str, str, str]  # dataset, metric, method
-
-
-@dataclass
-class Side:
-    """One run, by what is looked up in it."""
-
-    name: Literal["A", "B"]
-    records: dict[Identity, Record] = field(default_factory=dict)
-    values: dict[_Key, dict[str, dict[int, float]]] = field(default_factory=dict)  # by fingerprint and seed
-    rows: dict[_Key, MetricRow] = field(default_factory=dict)  # the first with a value, for what all seeds share
-    cautions: dict[_Key, list[str]] = field(default_factory=dict)
-    lacking: dict[_Key, dict[int, MetricRow]] = field(default_factory=dict)  # without a value, by seed
-    scored: set[_Key] = field(default_factory=set)  # likewise by selection, which stands for all that a metric maps to
-    unrecorded: set[tuple[str, str]] = field(default_factory=set)  # datasets and methods of cells without a record
-    cells: set[tuple[str, str]] = field(default_factory=set)  # of all cells
-
-    def without(self, key: _Key, selection: str) -> dict[int, MetricRow]:
-        """The rows without a value at the place of ``key``; a metric that failed has none of its mapping's keys."""
-        dataset, metric, method = key
-        return {**self.lacking.get((dataset, selection, method), {}), **self.lacking.get((dataset, metric, method), {})}
-
-
-def side_of(name: Literal["A", "B"], gathered: Gathered) -> Side:
-    """The run ``gathered`` as the side ``name`` of a comparison."""
-    side = Side(name)
-    side.unrecorded = {(cell["dataset"], cell["method"]) for cell in gathered.missing}
-    side.cells |= side.unrecorded
-    for record in gathered.records:
-        method, dataset, seed = identity_of(record)
-        side.records[method, dataset, seed] = record
-        side.cells.add((dataset, method))
-        for row in rows_of(record):
-            key = (dataset, row.metric, method)
-            if row.value is None:
-                side.lacking.setdefault(key, {})[seed] = row
-                continue
-            side.values.setdefault(key, {}).setdefault(row.fingerprint, {})[seed] = row.value
-            side.rows.setdefault(key, row)
-            side.scored.add((dataset, row.selection, method))
-            if row.reason and row.reason not in side.cautions.setdefault(key, []):
-                side.cautions[key].append(row.reason)
-    return side
 
 
 def paired_scores(a: Side, b: Side) -> pd.DataFrame:
@@ -99,14 +53,14 @@ def paired_scores(a: Side, b: Side) -> pd.DataFrame:
     return frame.iloc[np.argsort(order.to_numpy(), kind="stable")].reset_index(drop=True)
 
 
-def _ordered(a: Side, b: Side) -> list[_Key]:
+def _ordered(a: Side, b: Side) -> list[Key]:
     """Everything that has a row, by dataset, metric and method as they come in A, and then in B."""
     keys = list(dict.fromkeys([*a.values, *b.values, *a.lacking, *b.lacking]))
     places = [{name: place for place, name in enumerate(dict.fromkeys(names))} for names in zip(*keys, strict=True)]
     return sorted(keys, key=lambda key: tuple(of[name] for of, name in zip(places, key, strict=True)))
 
 
-def _rows(key: _Key, a: Side, b: Side) -> list[dict[str, Any]]:
+def _rows(key: Key, a: Side, b: Side) -> list[dict[str, Any]]:
     """The rows of ``key``: those to be tested have ``pairs``, the others a verdict."""
     of_a, of_b = a.values.get(key, {}), b.values.get(key, {})
     if not of_a and not of_b:
@@ -116,7 +70,8 @@ def _rows(key: _Key, a: Side, b: Side) -> list[dict[str, Any]]:
     row |= {"unit": known.unit, "direction": known.direction}
     if not of_a or not of_b:
         has, lacks = (b, a) if not of_a else (a, b)
-        verdict, reason = _absent(key, known.selection, has, lacks)
+        kind, reason = why_absent(key, known.selection, lacks)
+        verdict = f"failed in {lacks.name}" if kind == "failed" else f"only in {has.name}"
         return [row | _means(of_a, of_b) | {"verdict": verdict, "reason": reason}]
     common = [fingerprint for fingerprint in of_a if fingerprint in of_b]
     if not common:
@@ -144,59 +99,30 @@ def _pairs(of_a: Mapping[int, float], of_b: Mapping[int, float]) -> dict[str, An
     return _means({"": of_a}, {"": of_b}) | {"verdict": "not tested"}
 
 
-def _absent(key: _Key, selection: str, has: Side, lacks: Side) -> tuple[str, str]:
-    """The verdict on what one run has a number of and the other has not, and why it has not."""
-    dataset, _, method = key
-    only, where = f"only in {has.name}", lacks.name
-    without = lacks.without(key, selection)
-    failed = {seed: row for seed, row in without.items() if row.status != "skipped"}
-    if failed:
-        return f"failed in {where}", _said(failed)
-    if without:
-        return only, f"skipped in {where}: {_said(without, status=False)}"
-    if (dataset, method) in lacks.unrecorded:
-        return only, f"not run yet in {where}"
-    if (dataset, method) in lacks.cells:
-        return only, f"{where} does not have this metric"
-    if all(dataset != of_dataset for of_dataset, _ in lacks.cells):
-        return only, f"{where} does not have this dataset"
-    if all(method != of_method for _, of_method in lacks.cells):
-        return only, f"{where} does not have this method"
-    return only, f"{where} does not have this method on this dataset"
-
-
-def _failed(key: _Key, a: Side, b: Side) -> list[dict[str, Any]]:
+def _failed(key: Key, a: Side, b: Side) -> list[dict[str, Any]]:
     """The row of what has no number in either run; none where it was skipped, or has its numbers under other names."""
     dataset, metric, method = key
     if key in a.scored or key in b.scored:
         return []
-    of = {
-        side.name: {seed: row for seed, row in side.lacking.get(key, {}).items() if row.status != "skipped"}
-        for side in (a, b)
-    }
-    said = {name: _said(rows) for name, rows in of.items() if rows}
-    if not said:
+    reasons = {side.name: said(rows) for side in (a, b) if (rows := side.failed(key, metric))}
+    if not reasons:
         return []
-    texts = [f"{name}: {text}" for name, text in said.items()] if len(set(said.values())) > 1 else [*said.values()][:1]
+    distinct = len(set(reasons.values())) > 1
+    texts = [f"{name}: {text}" for name, text in reasons.items()] if distinct else [*reasons.values()][:1]
     row = {"dataset": dataset, "metric": metric, "method": method, "unit": "", "direction": "none", "seeds": 0}
-    return [row | {"verdict": f"failed in {' and '.join(said)}", "reason": "; ".join(texts)}]
+    return [row | {"verdict": f"failed in {' and '.join(reasons)}", "reason": "; ".join(texts)}]
 
 
-def _said(rows: Mapping[int, MetricRow], status: bool = True) -> str:
-    """Why there is no number."""
-    return named(f"{row.status}: {row.reason}" if status else row.reason for row in rows.values())
-
-
-def _partly(key: _Key, selection: str, a: Side, b: Side) -> Iterator[str]:
+def _partly(key: Key, selection: str, a: Side, b: Side) -> Iterator[str]:
     """On seeds that failed in a run that has numbers of others."""
     for side in (a, b):
-        failed = {seed: row for seed, row in side.without(key, selection).items() if row.status != "skipped"}
+        failed = side.failed(key, selection)
         if failed:
             seeds = "seed" if len(failed) == 1 else "seeds"
-            yield f"{seeds} {', '.join(map(str, failed))} failed in {side.name}: {_said(failed)}"
+            yield f"{seeds} {', '.join(map(str, failed))} failed in {side.name}: {said(failed)}"
 
 
-def _cautions(key: _Key, a: Side, b: Side) -> Iterator[str]:
+def _cautions(key: Key, a: Side, b: Side) -> Iterator[str]:
     """What has to be known of the values, be it better or worse."""
     for text in dict.fromkeys([*a.cautions.get(key, []), *b.cautions.get(key, [])]):
         told = [side.name for side in (a, b) if text in side.cautions.get(key, [])]
