@@ -308,6 +308,7 @@ class Record:
     attempts: int = 1
     notes: tuple[str, ...] = ()
     reference: bool = False  # the model hands out training data by design: there to be compared with, no contestant
+    data: str = ""  # identifies the rows of both splits, whatever code made them; empty where no score was made
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that ``json.dumps`` accepts and ``from_json`` reads back."""

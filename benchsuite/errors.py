@@ -6,7 +6,9 @@ BenchsuiteError
 │   ├── SelectionError     text such as ``glo[epochs=`` that does not parse
 │   ├── ParameterError     a hyper-parameter of the wrong type or out of range
 │   ├── RecipeError        a recipe file that cannot be read
-│   └── StoreError         a run directory that cannot be read, written or shared
+│   ├── RulesError         rules of the gate that cannot be read or are not allowed
+│   ├── StoreError         a run directory that cannot be read, written or shared
+│   └── BaselineError      a baseline that cannot be read, made or written
 ├── PluginError            a plugin that cannot be loaded, or whose name is taken twice
 ├── ContractError          a plugin's object returned what its contract does not allow
 ├── DivergedError          training or sampling produced NaN or infinity
@@ -44,8 +46,16 @@ class RecipeError(UsageError):
     """A recipe file that cannot be read."""
 
 
+class RulesError(UsageError):
+    """Rules of the gate that cannot be read or are not allowed."""
+
+
 class StoreError(UsageError):
     """A run directory that cannot be read, written or shared."""
+
+
+class BaselineError(UsageError):
+    """A baseline that cannot be read, made or written."""
 
 
 class PluginError(BenchsuiteError):

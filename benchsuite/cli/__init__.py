@@ -22,6 +22,8 @@ COMMANDS = {
     "list": "List methods, datasets, metrics and other plugins by name.",
     "report": "Write a report on one run or several, and keep it up to date while they work.",
     "compare": "Say what changed from one run to another.",
+    "baseline": "Set, show and list what a gate compares with.",
+    "gate": "Say which scores of a run are worse than a baseline's, for CI.",
     "reproduce": "Run tables, figures and claims of the papers again, with a verdict on each.",
     "plugins": "Show installed plugins and what is wrong with broken ones.",
     "env": "Show this machine, its devices and package versions.",

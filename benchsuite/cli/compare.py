@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchsuite.cli.options import json_flag
-from benchsuite.kit.text import clean, clipped, named, plural
+from benchsuite.kit.text import clean, clipped, json_safe, named, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,7 @@ def _print_scores(scores: pd.DataFrame) -> None:
 
 def _readable(scores: pd.DataFrame) -> pd.DataFrame:
     """``scores`` as text, with rows joined that say of several metrics or methods that there is nothing to compare."""
-    from benchsuite.results.summary import titles
+    from benchsuite.results.summary import p_value, titles
 
     widths = scores["high"] - scores["difference"]
     several = scores["dataset"].nunique() > 1
@@ -113,7 +113,7 @@ def _readable(scores: pd.DataFrame) -> pd.DataFrame:
         A=scores["mean_a"].map(_number),
         B=scores["mean_b"].map(_number),
         change=[_number(*pair) for pair in zip(scores["difference"], widths, strict=True)],
-        p=scores["p"].map(_p),
+        p=scores["p"].map(p_value),
         seeds=scores["seeds"],
         why=scores["reason"],
     )
@@ -143,10 +143,6 @@ def _number(mean: float, half_width: float | None = None) -> str:
     return _NO_VALUE if math.isnan(mean) else number(mean, half_width)
 
 
-def _p(p: float) -> str:
-    return _NO_VALUE if math.isnan(p) else "<0.0001" if p < 1e-4 else f"{p:.2g}"
-
-
 def _times(times: pd.DataFrame) -> pd.DataFrame:
     shown = times.assign(A=times["a"].map("{:.2f}".format), B=times["b"].map("{:.2f}".format))
     return shown[["dataset", "method", "seeds", "A", "B"]]
@@ -160,11 +156,4 @@ def _as_json(found: Comparison) -> dict[str, Any]:
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[Any, Any]]:
-    return [{name: _finite(value) for name, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _finite(value: Any) -> Any:
-    """JSON knows neither infinity, which is text there, nor NaN, which is null."""
-    if not isinstance(value, float) or math.isfinite(value):
-        return value
-    return None if math.isnan(value) else str(value)
+    return [{name: json_safe(value) for name, value in row.items()} for row in frame.to_dict("records")]

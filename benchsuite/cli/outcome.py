@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import click
 
 from benchsuite.cli.tables import print_report
 from benchsuite.harness.rows import result_rows, timing_rows
+from benchsuite.kit.text import json_safe
 from benchsuite.results.tables import make_report
 from benchsuite.suite import Outcome
 
@@ -38,17 +38,13 @@ def _left(outcome: Outcome) -> str:
     return ", ".join(parts)
 
 
-def _finite(row: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows no infinity: an infinite score, such as the pSNR of a perfect copy, is text there."""
-    value = row["value"]
-    return row | {"value": value if value is None or math.isfinite(value) else str(value)}
-
-
 def _as_json(outcome: Outcome) -> dict[str, Any]:
     return {
         "run": outcome.store.name,
         "folder": str(outcome.store.path),
         "exit_code": outcome.exit_code,
-        "results": [_finite(row) for row in result_rows(outcome.store.name, outcome.records)],
+        "results": [
+            row | {"value": json_safe(row["value"])} for row in result_rows(outcome.store.name, outcome.records)
+        ],
         "timings": list(timing_rows(outcome.store.name, outcome.records)),
     }

@@ -8,6 +8,7 @@ import torch
 
 from benchsuite.contracts import Cell, Dataset, Split
 from benchsuite.errors import DataMissingError
+from benchsuite.kit.files import digest
 from benchsuite.kit.samples import Samples, random_rows
 
 _LEAST_TEST = 32  # test rows that a subset keeps where there are as many: one decides nothing
@@ -27,6 +28,11 @@ def load_split(dataset: Dataset, split: Split, cell: Cell, cache: Path, device: 
         if count < len(samples):
             samples = samples.subset(random_rows(len(samples), count))
     return samples.to(device)
+
+
+def data_fingerprint(dataset: Dataset, train: Samples, cell: Cell, cache: Path) -> str:
+    """Identifies the data themselves, whatever code reads them: ``train`` and the test split, or what was prepared."""
+    return cell.content or digest([train.fingerprint(), dataset.load("test", cache).fingerprint()])
 
 
 def _test_rows(dataset: Dataset, subset: int, n_test: int, cache: Path) -> int:

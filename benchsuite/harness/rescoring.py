@@ -29,6 +29,7 @@ def rescored(record: Record, scored: Record, cell: Cell, note: str) -> Record:
         phases=record.phases if displaced else _merged(record.phases, scored.phases),
         reconstruction=sources_of_codes((*scored.metrics, *others)),
         reference=record.reference or scored.reference,
+        data=scored.data or record.data,
     )
 
 

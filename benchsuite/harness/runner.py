@@ -31,7 +31,7 @@ from benchsuite.harness import gallery
 from benchsuite.harness.binding import bind_metric, make
 from benchsuite.harness.environment import cache_folder, environment_key
 from benchsuite.harness.evaluation import Evaluation, broken_metric
-from benchsuite.harness.loading import load_split
+from benchsuite.harness.loading import data_fingerprint, load_split
 from benchsuite.harness.outputs import check_output
 from benchsuite.harness.pictures import write_sheet
 from benchsuite.harness.recipe import parse_selections
@@ -240,6 +240,7 @@ class _Work:
             codes=codes,
             reconstruction=sources_of_codes(rows),
             reference=hasattr(model, "copied_rows"),
+            data=data_fingerprint(dataset, train, self.cell, cache_folder()),
         )
 
     def _score(self, evaluation: Evaluation, text: str, known: tuple[MetricRow, ...]) -> list[MetricRow]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,6 +15,11 @@ _MOST_COLUMNS = 12
 
 # Alone, or before what tables put behind it: an interval, a mark, a count.
 _NUMBER = re.compile(r"[-+]?\.?\d[\d.]*(e[-+]?\d+)?(%| ±| †| \(| of \d|, \d|$)")
+
+# Mentions, references to issues, addresses and formulas, which GitHub finds in the finished page, so that no escape of
+# Markdown's keeps it from them; an empty comment does (github/cmark-gfm#181). Formulas: GitHub's own advice.
+_REFERENCES = re.compile(r"@(?=\w)|#(?=\d)|\bgh-(?=\d)|:(?=//)|\bwww(?=\.)|\$", re.IGNORECASE)
+_APART = {"$": "<span>$</span>"}
 
 # What begins a formula, also as the full-width characters that spreadsheets read alike.
 _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
@@ -78,6 +84,15 @@ def clean(text: str, markdown: bool = True) -> str:
     return inert.replace("](", "]\\(").replace("<", "&lt;")
 
 
+def unlinked(markdown: str) -> str:
+    """``markdown`` in which GitHub finds no mention, reference, address or formula.
+
+    >>> unlinked("see @someone, #1 and http://a.b")
+    'see @<!-- -->someone, #<!-- -->1 and http:<!-- -->//a.b'
+    """
+    return _REFERENCES.sub(lambda found: _APART.get(found[0], f"{found[0]}<!-- -->"), markdown)
+
+
 def shortened(text: str, most: int = 200) -> str:
     """``text`` on one line of at most ``most`` characters, its middle left out where it is longer.
 
@@ -118,6 +133,17 @@ def named(names: Iterable[str], most: int = 5) -> str:
     distinct = list(dict.fromkeys(names))
     more = f" and {len(distinct) - most} more" if len(distinct) > most else ""
     return ", ".join(distinct[:most]) + more
+
+
+def json_safe(value: Any) -> Any:
+    """``value`` as JSON takes it, which knows neither infinity, then text, nor NaN, then None.
+
+    >>> json_safe(1.5), json_safe(float("inf")), json_safe(float("nan"))
+    (1.5, 'inf', None)
+    """
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else str(value)
 
 
 def spreadsheet_safe(text: str) -> str:

@@ -76,11 +76,11 @@ def _times(a: Mapping[Identity, Record], b: Mapping[Identity, Record]) -> tuple[
     reasons: dict[str, list[str]] = {}
     for (method, dataset, seed), record in a.items():
         other = b.get((method, dataset, seed))
-        fits = [_fit(one) for one in (record, other) if one is not None]
+        fits = [fit_seconds(one) for one in (record, other) if one is not None]
         if other is None or None in fits:
             continue
         of_pair = seconds.setdefault((dataset, method), [])
-        if reason := _incomparable(record, other):
+        if reason := incomparable(record, other):
             reasons.setdefault(reason, []).append(method)
         else:
             of_pair.append((fits[0] or 0.0, fits[1] or 0.0))
@@ -90,15 +90,15 @@ def _times(a: Mapping[Identity, Record], b: Mapping[Identity, Record]) -> tuple[
     return frame, f"Times do not compare: {told}." if told else ""
 
 
-def _fit(record: Record) -> float | None:
+def fit_seconds(record: Record) -> float | None:
     """Seconds of training, where it came to its end."""
     found = (phase.seconds for phase in record.phases if phase.phase == "fit")
     return next(found, None) if record.status == "ok" else None
 
 
-def _incomparable(a: Record, b: Record) -> str:
-    """Why times of two cells say nothing of each other; empty where they do."""
-    contended = [name for name, record in (("A", a), ("B", b)) if record.contended]
+def incomparable(a: Record, b: Record, names: tuple[str, str] = ("A", "B")) -> str:
+    """Why times of two cells, of sides of these names, say nothing of each other; empty where they do."""
+    contended = [name for name, record in zip(names, (a, b), strict=True) if record.contended]
     if contended:
         return f"which ran beside other cells in {' and '.join(contended)}"
     if a.environment != b.environment:

@@ -135,6 +135,11 @@ def titles(frame: pd.DataFrame) -> pd.Series[str]:
     return frame["metric"] + units + frame["direction"].map(_ARROWS)
 
 
+def p_value(p: float) -> str:
+    """Two digits of a p-value; – for none."""
+    return "–" if math.isnan(p) else "<0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
 def number(mean: float, half_width: float | None = None) -> str:
     """Four significant digits of a mean, and as many decimals of what stands behind ±.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchsuite import Report, Reporter, hookimpl
 from benchsuite.kit.files import write_text
-from benchsuite.kit.text import clean, frame_table, readable, shortened
+from benchsuite.kit.text import clean, frame_table, readable, shortened, unlinked
 from benchsuite.kit.winners import said, winners_table
 
 if TYPE_CHECKING:
@@ -35,11 +35,6 @@ _CONTENDED = (
 )
 _LEFT_OUT_FIRST = ("Protocols", "Seconds of metrics", "Rates", "Ranks", "Contended cells", "Timing")
 _CUT = ("Without a number", "Comparison")
-
-# Mentions, references to issues, addresses and formulas, which GitHub finds in the finished page, so that no escape of
-# Markdown's keeps it from them; an empty comment does (github/cmark-gfm#181). Formulas: GitHub's own advice.
-_REFERENCES = re.compile(r"@(?=\w)|#(?=\d)|\bgh-(?=\d)|:(?=//)|\bwww(?=\.)|\$", re.IGNORECASE)
-_APART = {"$": "<span>$</span>"}
 
 # What would begin a block where it stands first on a line.
 _BLOCK = re.compile(r"^(\d*)([-+#>=\[.):!])")
@@ -185,7 +180,7 @@ def _table(frame: pd.DataFrame, bold: Collection[tuple[int, int]] = ()) -> list[
         return []
     short = frame.map(lambda value: shortened(str(value)))
     short.columns = [shortened(str(name)) for name in frame.columns]
-    header, rule, *rows = _unlinked(frame_table(short, bold)).split("\n")
+    header, rule, *rows = unlinked(frame_table(short, bold)).split("\n")
     return [(f"{header}\n{rule}", rows)]
 
 
@@ -195,11 +190,7 @@ def _list(title: str, items: Sequence[str]) -> _Section:
 
 def _inline(text: str, most: int = 200) -> str:
     """``text`` as a part of a line, which may be its first."""
-    return _BLOCK.sub(r"\1\\\2", _unlinked(clean(shortened(text, most))))
-
-
-def _unlinked(text: str) -> str:
-    return _REFERENCES.sub(lambda found: _APART.get(found[0], f"{found[0]}<!-- -->"), text)
+    return _BLOCK.sub(r"\1\\\2", unlinked(clean(shortened(text, most))))
 
 
 def _code(command: str) -> str:

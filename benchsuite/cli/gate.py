@@ -1,0 +1,177 @@
+"""``benchsuite gate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from benchsuite.cli.options import json_flag
+from benchsuite.errors import UsageError
+from benchsuite.harness import server
+from benchsuite.kit.files import write_text
+from benchsuite.kit.text import clean, clipped
+
+if TYPE_CHECKING:
+    from benchsuite.gating import GateOutcome
+    from benchsuite.results.rules import Rules
+    from benchsuite.results.verdicts import Gate
+
+_MOST_ROWS = 200
+_LONGEST = 1000
+_EXIT_NO_BASELINE, _EXIT_INTERRUPTED = 4, 130
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command("gate")
+@click.argument("run", type=click.Path(path_type=Path), metavar="[RUN]", required=False)
+@click.option("--baseline", "-b", type=_FILE, metavar="FILE", help="What to compare with.")
+@click.option("--run", "runs", is_flag=True, help="Run what is needed to decide: RUN, and more seeds of suspects.")
+@click.option("--against", metavar="GIT_REF", help="Compare with this commit instead, run in turn with the checkout.")
+@click.option("--rules", "rules_file", type=_FILE, metavar="TOML", help="Tolerances, directions and error rates.")
+@click.option("--seeds", type=click.IntRange(min=1), help="Seeds that a candidate begins with.  [default: 5]")
+@click.option("--timing", is_flag=True, help="Gate the seconds of training too, where they compare.")
+@click.option("--strict", is_flag=True, help="Exit with 3 for what is undecided as well.")
+@click.option("--allow-missing-baseline", is_flag=True, help="Exit with 0 where there is no baseline yet.")
+@click.option("--jobs", "-j", type=click.IntRange(min=1), help="Cells at once, with --run.")
+@click.option("--device", metavar="DEVICE", help="Where cells run, with --run or --against.")
+@click.option("--junit", type=_FILE, metavar="XML", help="Write the verdicts as JUnit tests.")
+@click.option("--summary", type=_FILE, metavar="MD", help="Append them to this file as Markdown: $GITHUB_STEP_SUMMARY.")
+@click.option("--comment", type=_FILE, metavar="MD", help="Write the body of a comment on a pull request.")
+@json_flag
+def command(
+    run: Path | None,
+    baseline: Path | None,
+    runs: bool,
+    against: str | None,
+    rules_file: Path | None,
+    seeds: int | None,
+    timing: bool,
+    strict: bool,
+    allow_missing_baseline: bool,
+    jobs: int | None,
+    device: str | None,
+    junit: Path | None,
+    summary: Path | None,
+    comment: Path | None,
+    as_json: bool,
+) -> int:
+    """Say which scores of RUN are worse than the baseline's, as far as seeds can tell.
+
+    Exits with 0 where none is; with 3 for a regression, a new failure, a missing score or one that does not compare any
+    more; with 4 where there is no baseline, 2 where it cannot be read. With --run, RUN is made from the baseline's
+    recipe where it is not there.
+
+    \b
+    benchsuite gate runs/candidate --baseline benchmarks/baselines/digits.json
+    benchsuite gate --run --baseline benchmarks/baselines/digits.json --junit gate.xml
+    benchsuite gate runs/candidate --against main
+    """
+    if against is None and baseline is None:
+        raise UsageError("name what to compare with: --baseline FILE, or --against GIT_REF")
+    if baseline is not None and not baseline.exists():
+        return _no_baseline(baseline, allow_missing_baseline)
+    if runs:
+        server.start_early()
+    rules = _rules(rules_file, seeds)
+    from benchsuite.cli.progress import watch
+
+    with watch() as observer:
+        if against is not None:
+            from benchsuite.interleaving import gate_against
+
+            outcome = gate_against(against, run, baseline, rules=rules, strict=strict, device=device)
+        elif runs:
+            from benchsuite.gating import run_and_gate
+
+            outcome = run_and_gate(
+                _given(baseline),
+                run,
+                rules=rules,
+                strict=strict,
+                timing=timing,
+                jobs=jobs,
+                device=device,
+                observer=observer,
+            )
+        else:
+            from benchsuite.gating import gate
+
+            outcome = gate(_given(baseline), run, rules=rules, strict=strict, timing=timing)
+    if outcome.gate is None:
+        click.echo("interrupted; the same command goes on from here", err=True)
+        return _EXIT_INTERRUPTED
+    _write(outcome.gate, junit, summary, comment)
+    _print(outcome, outcome.gate, as_json)
+    return outcome.gate.exit_code
+
+
+def _given(baseline: Path | None) -> Path:
+    assert baseline is not None
+    return baseline
+
+
+def _no_baseline(baseline: Path, allowed: bool) -> int:
+    said = f"there is no baseline {baseline}; set one from a run: benchsuite baseline set RUN --baseline {baseline}"
+    click.echo(f"{'Warning' if allowed else 'Error'}: {said}", err=True)
+    return 0 if allowed else _EXIT_NO_BASELINE
+
+
+def _rules(path: Path | None, seeds: int | None) -> Rules:
+    from dataclasses import replace
+
+    from benchsuite.results.rules import Rules, read_rules
+
+    rules = read_rules(path) if path else Rules()
+    return replace(rules, seeds=seeds) if seeds else rules
+
+
+def _write(gate: Gate, junit: Path | None, summary: Path | None, comment: Path | None) -> None:
+    """The files that were asked for. Raises OSError where one cannot be written."""
+    from benchsuite.results import gatetexts
+    from benchsuite.results.junit import junit as as_junit
+
+    if junit:
+        write_text(junit, as_junit(gate))
+    if comment:
+        write_text(comment, gatetexts.comment(gate))
+    if summary:
+        with summary.open("a", encoding="utf-8") as file:
+            file.write(gatetexts.summary(gate))
+
+
+def _print(outcome: GateOutcome, gate: Gate, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(gate.to_json(), indent=1, allow_nan=False))
+        return
+    from benchsuite.cli.tables import print_frame
+    from benchsuite.results.gatetexts import apart, headline, legend, reasons, same_bits, several_datasets, table_of
+
+    same, told = apart(gate.rows)
+    if told:
+        click.echo()
+        print_frame(table_of(told[:_MOST_ROWS], with_dataset=several_datasets(gate)))
+        if len(told) > _MOST_ROWS:
+            click.echo(f"\nand {len(told) - _MOST_ROWS} rows more, which --json has")
+        click.echo(f"\n{legend(gate)}")
+    if same:
+        click.echo(f"\n{same_bits(same)}")
+    _list("", reasons(gate.rows))
+    _list("Changed since the baseline:", gate.changes)
+    for notice in gate.notices:
+        click.echo(f"\nNote: {_line(notice)}")
+    click.echo(f"\nRun: {outcome.store.path}")
+    click.echo(headline(gate))
+
+
+def _list(title: str, sentences: list[str] | tuple[str, ...]) -> None:
+    if sentences:
+        click.echo(f"\n{title}".rstrip())
+    for sentence in sentences:
+        click.echo(f"- {_line(sentence)}")
+
+
+def _line(text: str) -> str:
+    return clipped(clean(text, markdown=False), _LONGEST)

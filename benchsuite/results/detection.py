@@ -1,0 +1,159 @@
+"""Whether a score got worse: the test behind the gate, its error rate over a whole table, and what it can see.
+
+A candidate's seeds are looked at once or twice. The first look, at few seeds, says ``regression`` only for what is
+plain already; what it merely suspects gets more seeds and the last look. The looks share the chance of a false alarm,
+by Bonferroni; the comparisons of a table share each look's, by Holm. So the chance that any score which did not get
+worse is called a regression, in any look, is at most ``alarm``, whatever the correlation between scores.
+
+Sources: Student, The Probable Error of a Mean (1908); Holm, A Simple Sequentially Rejective Multiple Test Procedure
+(1979); Dunn, Multiple Comparisons Among Means (1961), on sharing the chance of an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import ndtr, stdtr, stdtrit
+from scipy.stats import nct
+
+from benchsuite.results.statistics import ROUNDING
+
+FIRST_SHARE = 0.1  # of the chance of a false alarm, that is spent at the first look
+POWER = 0.95
+LEVEL = 0.95
+
+
+class Difference(NamedTuple):
+    """By how much a candidate's mean is worse than the baseline's: ``loss``, negative where it is better.
+
+    ``sd`` is the standard deviation over seeds, pooled over both sides, ``error`` the standard error of ``loss``, both
+    0 where no seed differs but by rounding; ``freedom`` the degrees of freedom.
+    """
+
+    loss: float
+    sd: float
+    error: float
+    freedom: int
+
+    @property
+    def p_worse(self) -> float:
+        """Of Student's one-sided pooled t test against a loss of nothing."""
+        return _tail(self.loss, self)
+
+    @property
+    def p_better(self) -> float:
+        """Likewise against a gain of nothing."""
+        return _tail(-self.loss, self)
+
+    @property
+    def half_width(self) -> float:
+        """Of the 95% interval of ``loss``."""
+        return float(stdtrit(self.freedom, (1 + LEVEL) / 2)) * self.error
+
+
+def _tail(effect: float, of: Difference) -> float:
+    if of.error == 0:
+        return 0.0 if effect > 0 else 1.0
+    return float(stdtr(of.freedom, -effect / of.error))
+
+
+def difference(baseline: Sequence[float], candidate: Sequence[float], *, higher_is_better: bool) -> Difference:
+    """The loss from ``baseline`` to ``candidate``, finite values by seed in any order, three or more together.
+
+    Raises ValueError for fewer, or for an empty side.
+    """
+    a, b = np.asarray(baseline, dtype=np.float64), np.asarray(candidate, dtype=np.float64)
+    freedom = len(a) + len(b) - 2
+    if not len(a) or not len(b) or freedom < 1:
+        raise ValueError(f"{len(a)} and {len(b)} values say nothing of how far seeds vary; a test needs three together")
+    mean_a, mean_b = float(a.mean()), float(b.mean())
+    squares = float(((a - mean_a) ** 2).sum() + ((b - mean_b) ** 2).sum())
+    sd = (squares / freedom) ** 0.5
+    if sd <= ROUNDING * max(abs(mean_a), abs(mean_b)):
+        sd = 0.0
+    loss = mean_a - mean_b if higher_is_better else mean_b - mean_a
+    return Difference(loss, sd, sd * (1 / len(a) + 1 / len(b)) ** 0.5, freedom)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How many seeds are compared, and the share of the chance of a false alarm that is spent on it."""
+
+    baseline: int
+    candidate: int
+    share: float = 1.0
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom."""
+        return self.baseline + self.candidate - 2
+
+    def error(self, sd: float) -> float:
+        """The standard error of the difference of means."""
+        found: float = sd * (1 / self.baseline + 1 / self.candidate) ** 0.5
+        return found
+
+    def power(self, loss: float, level: float) -> float:
+        """The chance that a loss of so many seed standard deviations is found at ``level``, for normal scores."""
+        threshold = float(stdtrit(self.freedom, 1 - level))
+        shift = loss / self.error(1.0)
+        found: float = nct.sf(threshold, self.freedom, shift)
+        return float(shift > threshold) if isnan(found) else float(found)  # NaN is beyond what its series can do
+
+
+def looks(baseline: int, candidate: int) -> tuple[Look, ...]:
+    """The looks of a gate that begins with ``candidate`` seeds: one where these are as many as the baseline's."""
+    if candidate >= baseline:
+        return (Look(baseline, candidate, 1 - FIRST_SHARE),)
+    return Look(baseline, candidate, FIRST_SHARE), Look(baseline, baseline, 1 - FIRST_SHARE)
+
+
+def smallest_loss(
+    steps: Sequence[Look], *, alarm: float, screen: float, comparisons: int, sd: float = 1.0, tolerance: float = 0.0
+) -> float:
+    """The smallest loss that is called a regression with 95% probability, in the unit of ``sd``.
+
+    ``steps`` are those that are taken: a first look alone, a last alone, or both. A loss passes the first of two where
+    its p is at most ``screen``. Of several comparisons it is what the least of them can see, by Bonferroni. For normal
+    scores, whose standard deviation over seeds is known to be ``sd``; where two looks have to find the loss, their
+    chances to miss it are added, so that the true value is a little less.
+    """
+    if sd == 0:
+        return tolerance
+
+    def missed(loss: float) -> float:
+        last = steps[-1]
+        chance = 1 - last.power(loss / sd, alarm * last.share / comparisons)
+        if len(steps) > 1:
+            chance += 1 - steps[0].power(loss / sd, screen)
+        if tolerance:
+            chance += float(ndtr((tolerance - loss) / last.error(sd)))
+        return chance - (1 - POWER)
+
+    most = tolerance + sd
+    while missed(most) > 0:
+        most *= 2
+    return float(brentq(missed, 0.0, most, rtol=1e-4))
+
+
+def smallest_paired_loss(pairs: int, level: float, sd: float) -> float:
+    """The mean of ``pairs`` differences that Student's one-sided test at ``level`` finds with 95% probability."""
+    threshold = float(stdtrit(pairs - 1, 1 - level))
+    if sd == 0:
+        return 0.0
+    shift = brentq(lambda shift: float(nct.sf(threshold, pairs - 1, shift)) - POWER, 0.0, 3 * threshold + 10)
+    least: float = shift * sd / pairs**0.5
+    return least
+
+
+def power(steps: Sequence[Look], loss: float, *, alarm: float, screen: float, comparisons: int) -> float:
+    """The least chance that a loss of so many seed standard deviations is found; see smallest_loss."""
+    found = [steps[-1].power(loss, alarm * steps[-1].share / comparisons)]
+    if len(steps) > 1:
+        found.append(steps[0].power(loss, screen))
+    return max(0.0, sum(found) - (len(found) - 1))
