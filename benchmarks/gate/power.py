@@ -2,7 +2,8 @@
 
     python benchmarks/gate/power.py
 
-Losses are in standard deviations over seeds. ``--check`` holds the closed form to a simulation with the gate's own test.
+Losses are in standard deviations over seeds. ``--check`` holds the closed form to a simulation with the gate's own
+test.
 """
 
 from __future__ import annotations
@@ -25,9 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="simulate as well: 4000 tables a row, seed 0")
     check = parser.parse_args().check
-    print(
-        f"Smallest loss found with 95% probability; seeds of the baseline, and of the candidate once it has all ({FIRST} first)\n"
-    )
+    print(f"Smallest loss found with 95% probability; seeds of the baseline and of the candidate, {FIRST} first\n")
     print(_table(lambda steps, count: f"{_smallest(steps, count):.1f}"))
     print("\nPower against a loss of two standard deviations\n")
     print(_table(lambda steps, count: f"{100 * _power(steps, 2.0, count):.0f}%"))

@@ -4,10 +4,10 @@
     benchsuite run benchmarks/gate/dcgan.toml --out runs/dcgan           # the same; about 25 minutes
     python benchmarks/gate/rates.py runs/vae-glo runs/dcgan
 
-A change that alters the random stream but not the method is a draw of other seeds. So every trial draws a baseline of 20
-seeds and a candidate of 20 others, and does as ``gate --run``: five seeds first, the other fifteen for the methods of
-suspects. Trials draw baselines anew, since an unlucky one would repeat its alarms. For the power, every score in turn is
-made worse by so many of its standard deviations over all seeds.
+A change that alters the random stream but not the method is a draw of other seeds. So every trial draws a baseline of
+20 seeds and a candidate of 20 others, and does as ``gate --run``: five seeds first, the other fifteen for the methods
+of suspects. Trials draw baselines anew, since an unlucky one would repeat its alarms. For the power, every score in
+turn is made worse by so many of its standard deviations over all seeds.
 """
 
 from __future__ import annotations
@@ -43,9 +43,8 @@ def main() -> None:
     options = parser.parse_args()
     pool = read_pool(options.runs)
     scores = {score: values_of(pool, score) for score in scores_of(pool)}
-    print(
-        f"{len(pool)} seeds, {len(scores)} scores; {BASELINE} seeds in the baseline, {Rules().seeds} and {CANDIDATE} in the candidate"
-    )
+    first = Rules().seeds
+    print(f"{len(pool)} seeds, {len(scores)} scores; baselines of {BASELINE}, candidates of {first} and {CANDIDATE}")
     with ProcessPoolExecutor(options.jobs) as executor:
         report_alarms([*executor.map(partial(trial, pool), range(options.trials), chunksize=50)])
         rows = []
@@ -118,7 +117,7 @@ def report_alarms(trials: Sequence[tuple[list[Row], list[Row]]]) -> None:
     undecided = np.mean([any(row.verdict == "inconclusive" for row in last) for _, last in trials])
     rate, error = alarms.mean(), alarms.std() / len(alarms) ** 0.5
     print(
-        f"\nWithout a change, {len(trials)} tables: false alarms in {100 * rate:.2f}% ± {100 * error:.2f} (one standard error)"
+        f"\nWithout a change, {len(trials)} tables: false alarms in {100 * rate:.2f}%, standard error {100 * error:.2f}"
     )
     print(f"at the first look {100 * at_first:.2f}%; methods that got more seeds: {suspected:.2f} a table")
     print(f"tables with a score undecided at the end: {100 * undecided:.1f}%")
