@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchsuite.contracts import Cell, MetricRow, PhaseRow, Record
+from benchsuite.contracts import Cell, MetricRow, PhaseRow, Record, Status
 from benchsuite.harness.store import RunStore
 from benchsuite.reports import Report
 from benchsuite.results.tables import make_report
@@ -80,3 +80,33 @@ def stored(folder: Path, records: Sequence[Record], missing: Sequence[Cell] = ()
     for one in records:
         store.write_record(one)
     return store
+
+
+def scored(
+    method: str,
+    seed: int,
+    values: Mapping[str, float | None],
+    *,
+    dataset: str = "digits",
+    direction: str = "max",
+    fingerprint: str = "f1",
+    data: str = "d1",
+    **cell_fields: Any,
+) -> Record:
+    """The record of a cell with these scores, all of one direction; None is a score that failed."""
+    metrics = tuple(values)
+    rows = [
+        MetricRow(
+            name, name, value, "", direction, None, f"{fingerprint}-{name}", protocol={"metric": name, "version": 1}
+        )
+        if value is not None
+        else MetricRow(name, name, None, "", "none", None, "", "error", "ValueError: no")
+        for name, value in values.items()
+    ]
+    one = record_of(replace(cell(method, seed, dataset, metrics), **cell_fields), rows)
+    return replace(one, data=data)
+
+
+def broken(method: str, seed: int, metrics: Sequence[str], status: Status = "diverged") -> Record:
+    """The record of a cell that failed."""
+    return Record(cell(method, seed, metrics=metrics), status, "the loss became nan")

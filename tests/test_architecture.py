@@ -85,7 +85,7 @@ FLOORS = [
     ["results.pages", "results.index"],
     ["suite"],
     ["papers", "gating"],
-    ["interleaving"],
+    ["interleaving", "pytest_plugin"],
     ["cli.options", "cli.tables", "cli.progress", "cli.interrupts", "cli.reporting"],
     ["cli.outcome", "cli.watching"],
     ["cli.run", "cli.plan", "cli.score", "cli.list", "cli.plugins", "cli.prepare", "cli.report", "cli.env"]

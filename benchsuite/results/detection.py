@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isnan
 from typing import NamedTuple
 
@@ -125,17 +126,20 @@ def smallest_loss(
     """
     if sd == 0:
         return tolerance
+    return sd * _smallest(tuple(steps), alarm, screen, comparisons, round(tolerance / sd, 3))
+
+
+@lru_cache(maxsize=2**14)
+def _smallest(steps: tuple[Look, ...], alarm: float, screen: float, comparisons: int, tolerance: float) -> float:
+    """For a standard deviation of 1."""
 
     def missed(loss: float) -> float:
-        last = steps[-1]
-        chance = 1 - last.power(loss / sd, alarm * last.share / comparisons)
-        if len(steps) > 1:
-            chance += 1 - steps[0].power(loss / sd, screen)
+        chance = 1 - power(steps, loss, alarm=alarm, screen=screen, comparisons=comparisons)
         if tolerance:
-            chance += float(ndtr((tolerance - loss) / last.error(sd)))
+            chance += float(ndtr((tolerance - loss) / steps[-1].error(1.0)))
         return chance - (1 - POWER)
 
-    most = tolerance + sd
+    most = tolerance + 1
     while missed(most) > 0:
         most *= 2
     return float(brentq(missed, 0.0, most, rtol=1e-4))
