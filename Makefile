@@ -1,5 +1,5 @@
 # Shorthands; the README shows each as a plain command.
-.PHONY: run test slow lint speed gpu
+.PHONY: run test slow lint speed gate gpu
 
 run:
 	benchsuite run --methods pca,vae,dcgan,glo
@@ -16,7 +16,11 @@ lint:
 	mypy
 
 speed:
-	python -m pytest benchmarks/speed --benchmark-enable -q
+	python -m pytest benchmarks/speed --benchmark-enable -q --benchmark-json speed.json
+	python benchmarks/speed/ratios.py compare speed.json
+
+gate:
+	benchsuite gate --run --baseline benchmarks/baselines/smoke.json
 
 gpu:
 	python -m pytest -m gpu -q

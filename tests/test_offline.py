@@ -210,6 +210,8 @@ COMMAND_LINES: dict[str, list[list[str]]] = {
     "list": [[]],
     "report": [["images", "vectors", "--format", ",".join(built_in("reporters")), "--out", "reports"]],
     "compare": [["images", "vectors"]],
+    "baseline": [["set", "images", "--baseline", "b.json"], ["show", "b.json"], ["list", "."]],
+    "gate": [["images", "--baseline", "b.json"]],
     "reproduce": [["--list"], ["gan-thesis/figure3", "--scale", "smoke", "--device", "cpu", "--out", "papers"]],
     "plugins": [["list"]],
     "env": [[]],

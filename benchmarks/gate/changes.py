@@ -24,7 +24,7 @@ class Change:
     """``text`` becomes ``replacement`` in ``file``; ``metric`` of ``method`` is what a sabotage is to worsen."""
 
     name: str
-    method: Literal["vae", "glo", "dcgan"]
+    method: Literal["vae", "glo", "glo-fast", "dcgan"]
     metric: str
     file: str
     text: str
@@ -52,12 +52,12 @@ SABOTAGES = (
         "a loss's sign: the divergence is rewarded", "vae", "fd", _VAE, "(energy + self.beta", "(energy - self.beta"
     ),
     Change(
-        "one layer narrower: half the channels of the encoder's first",
+        "one layer narrower: a quarter of the channels of the decoder's last but one",
         "vae",
         "psnr",
         _NETS,
-        "ConvEncoder(shape, out_dim, width)\n\n\nclass",
-        "ConvEncoder(shape, out_dim, width, channels=[width // 2, 2 * width])\n\n\nclass",
+        "features // 2, *doubling, bias=False)]\n            features //= 2",
+        "features // 8, *doubling, bias=False)]\n            features //= 8",
     ),
     Change(
         "unshuffled data",
@@ -67,14 +67,14 @@ SABOTAGES = (
         "        return torch.randperm(n, generator=generator)",
         "        return torch.arange(n)",
     ),
-    Change("a dropped projection of codes", "glo", "fd", _GLO, "= model.project(moved)", "= moved"),
+    Change("a dropped projection of codes", "glo-fast", "psnr", _GLO, "= model.project(moved)", "= moved"),
     Change(
-        "wrong latent scale: samples from codes 1.3 times as wide",
+        "wrong latent scale: samples from codes half as wide",
         "vae",
         "fd",
         _MODELS,
         "        return self.decode(z)",
-        "        return self.decode(1.3 * z)",
+        "        return self.decode(0.5 * z)",
     ),
     Change(
         "fewer steps: five epochs where six are asked for",

@@ -30,7 +30,12 @@ from benchsuite.results.summary import number
 ROOT = Path(__file__).parents[2]
 SEEDS = 20
 METRICS = "psnr,psnr_pooled,psnr_train,psnr_train_pooled,ssim,fd,precision,recall"
-METHODS = {"vae": "vae[epochs=6]@vae", "glo": "glo[epochs=4]@glo", "dcgan": "dcgan[epochs=10]@dcgan"}
+METHODS = {
+    "vae": "vae[epochs=6]@vae",
+    "glo": "glo[epochs=4]@glo",
+    "glo-fast": "glo[epochs=4,code_learning_rate=1]@glo-fast",  # whose codes would leave the ball
+    "dcgan": "dcgan[epochs=10]@dcgan",
+}
 
 
 def main() -> None:

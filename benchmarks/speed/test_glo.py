@@ -45,11 +45,9 @@ def seconds(train: Samples, optimiser: str) -> float:
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
-def test_the_cost_of_a_step_does_not_grow_with_the_number_of_codes(
-    optimiser: str, alternating_ratio: Callable[..., float]
-) -> None:
+def test_the_cost_of_a_step_does_not_grow_with_the_number_of_codes(optimiser: str, cost: Callable[..., float]) -> None:
     torch.set_num_threads(1)
     few, many = data(FEW), data(MANY)
-    ratio = alternating_ratio(lambda: seconds(many, optimiser), lambda: seconds(few, optimiser))
+    ratio = cost(lambda: seconds(many, optimiser), lambda: seconds(few, optimiser))
     print(f"\n{optimiser}: {MANY} codes cost {ratio:.2f} x the step of {FEW}; limit 1.30")
     assert ratio <= 1.3

@@ -57,7 +57,7 @@ def test_features_cost_less_than_pytorch_fids(
     precision: str,
     least: float,
     networks: tuple[Any, dict[str, str]],
-    alternating_ratio: Callable[..., float],
+    speedup: Callable[..., float],
     tmp_path: Path,
 ) -> None:
     if precision == "bf16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
@@ -65,7 +65,7 @@ def test_features_cost_less_than_pytorch_fids(
     net, given = networks
     ours, x = Inception(**given, precision=precision).load(tmp_path, torch.device("cpu")), images()
     seconds(ours, x), seconds(net, x)  # what is only done once
-    ratio = alternating_ratio(lambda: seconds(net, x), lambda: seconds(ours, x))
+    ratio = speedup(lambda: seconds(net, x), lambda: seconds(ours, x))
     rate = BATCH / seconds(ours, x)
     print(f"\n{precision}: {ratio:.2f} x as fast as pytorch-fid, {rate:.1f} images/s; at least {least}")
     assert ratio >= least

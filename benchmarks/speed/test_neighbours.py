@@ -40,7 +40,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def test_the_kernel_distance_over_all_pairs_is_faster_than_a_hundred_subsets_of_torchmetrics(
-    alternating_ratio: Callable[..., float],
+    speedup: Callable[..., float],
 ) -> None:
     poly_mmd = pytest.importorskip("torchmetrics.image.kid").poly_mmd
     real, generated = features(10_000, 2048)
@@ -49,7 +49,7 @@ def test_the_kernel_distance_over_all_pairs_is_faster_than_a_hundred_subsets_of_
         for _ in range(100):
             poly_mmd(*(x[torch.randperm(len(x))[:1000]] for x in (real, generated)))
 
-    ratio = alternating_ratio(lambda: seconds(theirs), lambda: seconds(lambda: kernel_distance(real, generated)))
+    ratio = speedup(lambda: seconds(theirs), lambda: seconds(lambda: kernel_distance(real, generated)))
     print(f"\nKID, 10,000 x 2048: {ratio:.2f} x as fast as torchmetrics; at least 1.2")
     assert ratio >= 1.2
 
@@ -57,11 +57,11 @@ def test_the_kernel_distance_over_all_pairs_is_faster_than_a_hundred_subsets_of_
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("rows", "dim", "least"), [(10_000, 64, 2.5), (4_000, 2048, 1.4)])
 def test_all_four_of_prdc_are_faster_than_by_its_package(
-    rows: int, dim: int, least: float, alternating_ratio: Callable[..., float]
+    rows: int, dim: int, least: float, speedup: Callable[..., float]
 ) -> None:
     compute = pytest.importorskip("prdc").compute_prdc
     real, generated = features(rows, dim)
-    ratio = alternating_ratio(
+    ratio = speedup(
         lambda: seconds(lambda: compute(real.numpy(), generated.numpy(), K)),
         lambda: seconds(lambda: manifolds(real, generated, K)),
     )

@@ -61,7 +61,7 @@ class _LazyGroup(click.Group):
 @click.group(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 ok, 1 a cell failed, 2 usage, 130 interrupted.",
+    epilog="Exit codes: 0 ok, 1 a cell failed, 2 usage, 3 a regression, 4 no baseline, 130 interrupted.",
 )
 @click.version_option(benchsuite.__version__, prog_name="benchsuite")
 def group() -> None:
