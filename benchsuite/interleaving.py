@@ -11,21 +11,22 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import click
-
+from benchsuite import suite
 from benchsuite.contracts import Record
 from benchsuite.errors import UsageError
-from benchsuite.gating import GateOutcome, verdicts_on
+from benchsuite.gating import GateOutcome
 from benchsuite.harness.recipe import Recipe, recipe_from
 from benchsuite.harness.store import RunStore, find_run
 from benchsuite.results.baseline import read_baseline
+from benchsuite.results.judging import Evidence, Terms, verdicts_on
 from benchsuite.results.ratios import ratio_rows
 from benchsuite.results.rules import Rules
+from benchsuite.results.statistics import MIN_SEEDS
 from benchsuite.results.verdicts import in_order
 
 _CHILD = (
@@ -41,53 +42,45 @@ def gate_against(
     ref: str,
     run: Path | None,
     baseline: Path | None,
+    terms: Terms,
     *,
-    rules: Rules,
-    strict: bool = False,
     device: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> GateOutcome:
-    """The verdicts on this checkout against that of the commit ``ref``: on scores, and on the ratio of training
-    seconds.
+    """The verdicts on this checkout against that of the commit ``ref``: on scores, and on the ratio of training times.
 
-    What runs is the recipe of ``run``, else that of ``baseline``, with the first ``rules.seeds`` of its seeds, three
-    at least.
-    Raises UsageError where there is no such commit, or where what Python imports is not from this checkout.
+    What runs is the recipe of ``run``, else that of ``baseline``, with the first ``seeds`` of its seeds, three at
+    least, and all of it every time: times of different hours do not compare. ``say`` is told of progress. Raises
+    UsageError where there is no such commit, or where what Python imports is not from this checkout.
     """
-    recipe = _recipe(run, baseline, rules, device)
+    recipe = _recipe(run, baseline, terms.rules, device)
     top = Path(_git(Path.cwd(), "rev-parse", "--show-toplevel"))
     commit = _git(top, "rev-parse", "--verify", f"{ref}^{{commit}}", wrong=f"there is no commit '{ref}' here")
-    folder = Path("runs") / f"against-{commit[:8]}-{recipe.identity()}"
+    folder = suite.run_folder(recipe, Path("runs") / f"against-{commit[:8]}-{recipe.identity()}", fresh=True)
     theirs, ours = (folder / name for name in ("theirs", "ours"))
     with _checkout(top, commit) as other:
         paths = {theirs: _moved(sys.path, top, other), ours: [path for path in sys.path if path]}
         for number, seed in enumerate(recipe.seeds):
             order = (theirs, ours) if number % 2 == 0 else (ours, theirs)
             for side in order:
-                click.echo(f"seed {seed}, {'this checkout' if side == ours else ref}", err=True)
+                say(f"seed {seed}, {'this checkout' if side == ours else ref}")
                 if _run_one(replace(recipe, seeds=recipe.seeds[: number + 1]), side, paths[side]) == _INTERRUPTED:
-                    return GateOutcome(None, RunStore(ours), interrupted=True)
-    return _judged(ref, theirs, ours, rules, strict)
+                    return GateOutcome(None, RunStore(ours))
+    return _judged(ref, theirs, ours, terms)
 
 
-def _judged(ref: str, theirs: Path, ours: Path, rules: Rules, strict: bool) -> GateOutcome:
-    stores = RunStore(theirs), RunStore(ours)
-    before, after = (store.records() for store in stores)
-    found = verdicts_on(
-        before,
-        after,
-        [],
-        rules,
-        names=(ref, str(ours)),
-        runs=(stores[0].read_run(), stores[1].read_run()),
-        strict=strict,
-        timing=False,
-        escalates=False,
-    )
-    rows = in_order((*found.rows, *ratio_rows(_alone(before), _alone(after), rules)))
-    return GateOutcome(replace(found, rows=rows), stores[1])
+def _judged(ref: str, theirs: Path, ours: Path, terms: Terms) -> GateOutcome:
+    before, after = (_evidence(name, RunStore(folder)) for name, folder in ((ref, theirs), (str(ours), ours)))
+    found = verdicts_on(before, after, replace(terms, timing=False))
+    times = ratio_rows(_finished(before.records), _finished(after.records), terms.rules)
+    return GateOutcome(replace(found, rows=in_order((*found.rows, *times))), RunStore(ours))
 
 
-def _alone(records: Sequence[Record]) -> list[Record]:
+def _evidence(name: str, store: RunStore) -> Evidence:
+    return Evidence(name, store.records(), run=store.read_run())
+
+
+def _finished(records: Sequence[Record]) -> list[Record]:
     return [record for record in records if record.status == "ok"]
 
 
@@ -98,7 +91,7 @@ def _recipe(run: Path | None, baseline: Path | None, rules: Rules, device: str |
         asked = recipe_from(read_baseline(baseline).recipe)
     else:
         raise UsageError("name what is to be run: a RUN, or --baseline FILE, whose recipe it is")
-    count = max(3, rules.seeds)
+    count = max(MIN_SEEDS, rules.seeds)
     more = [seed for seed in range(count) if seed not in asked.seeds]
     seeds = (*asked.seeds, *more)[:count]
     return replace(asked, seeds=seeds, jobs=1, device=device or asked.device)

@@ -94,18 +94,19 @@ class RecipeFile(pytest.File):
         from benchsuite.gating import run_and_gate
         from benchsuite.harness.recipe import read_recipe, recipe_from
         from benchsuite.kit.files import locked_in_turn
+        from benchsuite.results.judging import Terms
         from benchsuite.results.rules import Rules, read_rules
 
         option = self.config.getoption
         rules_file, out = option("benchsuite_rules"), option("benchsuite_out")
+        rules = read_rules(rules_file) if rules_file else Rules()
         lock = self.config.rootpath / ".benchsuite-gate.lock"
         with locked_in_turn(lock, on_wait=lambda: None):
             outcome = run_and_gate(
                 _baseline(self.config),
                 out,
+                Terms(rules, strict=option("benchsuite_strict")),
                 recipe=recipe_from(read_recipe(self.path)),
-                rules=read_rules(rules_file) if rules_file else Rules(),
-                strict=option("benchsuite_strict"),
             )
         if outcome.gate is None:
             pytest.exit("benchsuite: interrupted; the same command goes on from here", returncode=130)

@@ -78,7 +78,7 @@ FLOORS = [
     ["results.pairing"],
     ["results.tables", "results.comparing"],
     ["results.gate", "results.timegate", "results.ratios", "results.gatetexts", "results.baselinetable"],
-    ["results.junit"],
+    ["results.junit", "results.judging"],
     ["results.itemfile"],
     ["results.items"],
     ["results.reproduce"],

@@ -75,37 +75,35 @@ def command(
         return _no_baseline(baseline, allow_missing_baseline)
     if runs:
         server.start_early()
-    rules = _rules(rules_file, seeds)
     from benchsuite.cli.progress import watch
+    from benchsuite.results.judging import Terms
 
-    with watch() as observer:
-        if against is not None:
-            from benchsuite.interleaving import gate_against
+    terms = Terms(_rules(rules_file, seeds), strict=strict, timing=timing)
+    if against is not None:
+        from benchsuite.interleaving import gate_against
 
-            outcome = gate_against(against, run, baseline, rules=rules, strict=strict, device=device)
-        elif runs:
-            from benchsuite.gating import run_and_gate
+        outcome = gate_against(against, run, baseline, terms, device=device, say=_say)
+    elif runs:
+        from benchsuite.gating import run_and_gate
 
-            outcome = run_and_gate(
-                _given(baseline),
-                run,
-                rules=rules,
-                strict=strict,
-                timing=timing,
-                jobs=jobs,
-                device=device,
-                observer=observer,
-            )
-        else:
-            from benchsuite.gating import gate
+        with watch() as observer:
+            outcome = run_and_gate(_given(baseline), run, terms, jobs=jobs, device=device, observer=observer)
+    elif run is None:
+        raise UsageError("name a run, or let the gate make one with --run")
+    else:
+        from benchsuite.gating import gate
 
-            outcome = gate(_given(baseline), run, rules=rules, strict=strict, timing=timing)
+        outcome = gate(_given(baseline), run, terms)
     if outcome.gate is None:
-        click.echo("interrupted; the same command goes on from here", err=True)
+        click.echo("interrupted; what is finished is kept, and the same command goes on", err=True)
         return _EXIT_INTERRUPTED
     _write(outcome.gate, junit, summary, comment)
     _print(outcome, outcome.gate, as_json)
     return outcome.gate.exit_code
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _given(baseline: Path | None) -> Path:
