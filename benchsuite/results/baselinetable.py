@@ -9,7 +9,7 @@ from benchsuite.results.baseline import Baseline
 from benchsuite.results.detection import looks, smallest_loss
 from benchsuite.results.rules import Rules
 from benchsuite.results.sides import side_of
-from benchsuite.results.statistics import MIN_SEEDS, summarise
+from benchsuite.results.statistics import MIN_SEEDS, ROUNDING, summarise
 from benchsuite.results.summary import number
 
 
@@ -51,7 +51,8 @@ def baseline_table(baseline: Baseline, rules: Rules | None = None) -> list[Basel
         known = side.rows[dataset, metric, method]
         values = [value for of in by_protocol.values() for value in of.values()]
         found = summarise(values)
-        tested = len(values) >= MIN_SEEDS and known.direction != "none" and found.sd is not None
+        sd = 0.0 if found.sd is not None and found.sd <= ROUNDING * abs(found.mean) else found.sd
+        tested = len(values) >= MIN_SEEDS and known.direction != "none" and sd is not None
         sees = None
         if tested:
             sees = smallest_loss(
@@ -59,11 +60,11 @@ def baseline_table(baseline: Baseline, rules: Rules | None = None) -> list[Basel
                 alarm=rules.alarm,
                 screen=rules.screen,
                 comparisons=gated,
-                sd=found.sd or 0.0,
+                sd=sd or 0.0,
                 tolerance=rules.tolerance_of(metric, known.selection).of(found.mean),
             )
         mean = found.mean if math.isfinite(found.mean) else str(found.mean)
         rows.append(
-            BaselineRow(method, dataset, metric, known.unit, known.direction, len(values), mean, found.sd, sees)
+            BaselineRow(method, dataset, metric, known.unit, known.direction, len(values), mean, sd, sees)
         )
     return rows
