@@ -9,8 +9,9 @@ from pathlib import Path
 
 from benchsuite import suite
 from benchsuite.contracts import Record
-from benchsuite.errors import BaselineError, PluginError
+from benchsuite.errors import BaselineError, PluginError, StoreError
 from benchsuite.harness.binding import bind
+from benchsuite.harness.environment import describe
 from benchsuite.harness.recipe import Recipe, Selection, recipe_from
 from benchsuite.harness.registry import load_registry
 from benchsuite.harness.store import RunStore, find_run, uncollected
@@ -61,9 +62,10 @@ def run_and_gate(
     """
     terms = terms or Terms()
     against = read_baseline(baseline)
-    chosen = _recipe(against, run, recipe, terms.rules.seeds)
+    there = _existing(run)
+    chosen = _recipe(against, there if recipe is None else None, recipe, terms.rules.seeds)
     chosen = replace(chosen, jobs=jobs or chosen.jobs, device=device or chosen.device)
-    folder = run or Path("runs") / f"gate-{baseline.stem}-{chosen.identity()}"
+    folder = there.path if there else run or Path("runs") / f"gate-{baseline.stem}-{_name(chosen)}"
     outcome = suite.run(chosen, out=folder, observer=observer)
     if outcome.interrupted:
         return GateOutcome(None, outcome.store)
@@ -71,6 +73,7 @@ def run_and_gate(
     more = _more(chosen, against, found)
     if more is None:
         return GateOutcome(found, outcome.store)
+    (outcome.store.path / _MORE / _OF).unlink(missing_ok=True)
     again = suite.run(more, out=outcome.store.path / _MORE, observer=observer)
     if again.interrupted:
         return GateOutcome(None, outcome.store)
@@ -78,16 +81,30 @@ def run_and_gate(
     return GateOutcome(_verdicts(against, baseline, outcome.store, terms, escalates=True), outcome.store)
 
 
-def _recipe(baseline: Baseline, run: Path | None, recipe: Recipe | None, count: int) -> Recipe:
-    """That of the run where there is one, else the one given, else the baseline's, beginning with a few seeds."""
-    if run is not None and (run / "run.json").exists():
-        return recipe_from(RunStore(run).read_run()["recipe"])
-    asked = recipe or recipe_from(baseline.recipe)
-    seeds = _seeds(baseline)
-    first = tuple(seeds[:count])
-    if not first:
+def _existing(run: Path | None) -> RunStore | None:
+    """The run of that folder or name, if there is one."""
+    if run is None:
+        return None
+    try:
+        return find_run(run)
+    except StoreError:
+        return None
+
+
+def _name(recipe: Recipe) -> str:
+    """Of a run that nobody named: another one by other versions of what computes, which cells do not identify."""
+    versions = describe()
+    return digest([recipe.identity(), versions["python"], versions["packages"]], 8)
+
+
+def _recipe(baseline: Baseline, run: RunStore | None, recipe: Recipe | None, count: int) -> Recipe:
+    """That of ``run``, else ``recipe`` or the baseline's, with the first ``count`` of the baseline's seeds."""
+    if run is not None:
+        return recipe_from(run.read_run()["recipe"])
+    seeds = tuple(_seeds(baseline)[:count])
+    if not seeds:
         raise BaselineError("the baseline has no cells; set it again from a run")
-    return replace(asked, seeds=first)
+    return replace(recipe or recipe_from(baseline.recipe), seeds=seeds)
 
 
 def _seeds(baseline: Baseline) -> list[int]:
@@ -117,8 +134,9 @@ def _selecting(kind: str, selections: Sequence[Selection], labels: set[str]) -> 
 
 
 def _identity(store: RunStore) -> str:
-    """Of the cells of a run, which are others when code has changed."""
-    return digest(sorted(cell["key"] for cell in store.read_run()["cells"]))
+    """Of the cells of a run and what they were scored by, which are others when code has changed."""
+    records = store.records()
+    return digest(sorted((record.cell.key, sorted({row.fingerprint for row in record.metrics})) for record in records))
 
 
 def _verdicts(baseline: Baseline, path: Path, store: RunStore, terms: Terms, *, escalates: bool) -> Gate:

@@ -29,12 +29,19 @@ from benchsuite.results.rules import Rules
 from benchsuite.results.statistics import MIN_SEEDS
 from benchsuite.results.verdicts import in_order
 
-_CHILD = (
-    "import json, sys\n"
-    "import benchsuite\n"
-    "task = json.load(sys.stdin)\n"
-    "sys.exit(benchsuite.run(task['recipe'], out=task['out']).exit_code)\n"
-)
+# What the other process runs. It fails where nothing of the checkout is imported, since both sides would be one code.
+_CHILD = """
+import json, pathlib, sys
+task = json.load(sys.stdin)
+import benchsuite
+from benchsuite.harness.registry import load_registry
+load_registry()
+files = [pathlib.Path(m.__file__).resolve() for m in list(sys.modules.values()) if getattr(m, "__file__", None)]
+if not any(file.is_relative_to(task["checkout"]) for file in files):
+    sys.exit(5)
+sys.exit(benchsuite.run(task["recipe"], out=task["out"]).exit_code)
+"""
+_NOT_OF_THE_CHECKOUT = 5
 _INTERRUPTED = 130
 
 
@@ -59,20 +66,21 @@ def gate_against(
     folder = suite.run_folder(recipe, Path("runs") / f"against-{commit[:8]}-{recipe.identity()}", fresh=True)
     theirs, ours = (folder / name for name in ("theirs", "ours"))
     with _checkout(top, commit) as other:
-        paths = {theirs: _moved(sys.path, top, other), ours: [path for path in sys.path if path]}
+        code = {theirs: (other, _moved(sys.path, top, other)), ours: (top, [path for path in sys.path if path])}
         for number, seed in enumerate(recipe.seeds):
             order = (theirs, ours) if number % 2 == 0 else (ours, theirs)
             for side in order:
                 say(f"seed {seed}, {'this checkout' if side == ours else ref}")
-                if _run_one(replace(recipe, seeds=recipe.seeds[: number + 1]), side, paths[side]) == _INTERRUPTED:
+                if _run_one(replace(recipe, seeds=recipe.seeds[: number + 1]), side, *code[side]) == _INTERRUPTED:
                     return GateOutcome(None, RunStore(ours))
     return _judged(ref, theirs, ours, terms)
 
 
 def _judged(ref: str, theirs: Path, ours: Path, terms: Terms) -> GateOutcome:
     before, after = (_evidence(name, RunStore(folder)) for name, folder in ((ref, theirs), (str(ours), ours)))
-    found = verdicts_on(before, after, replace(terms, timing=False))
-    times = ratio_rows(_finished(before.records), _finished(after.records), terms.rules)
+    rules = replace(terms.rules, alarm=terms.rules.alarm / 2)  # scores and times share the chance of a false alarm
+    found = verdicts_on(before, after, replace(terms, rules=rules, timing=False))
+    times = ratio_rows(_finished(before.records), _finished(after.records), rules)
     return GateOutcome(replace(found, rows=in_order((*found.rows, *times))), RunStore(ours))
 
 
@@ -119,31 +127,38 @@ def _checkout(top: Path, commit: str) -> Iterator[Path]:
 
 
 def _moved(paths: Sequence[str], top: Path, other: Path) -> list[str]:
-    """Python's path with the folders of the checkout ``top`` taken from ``other``, before all else.
+    """Python's path with the folders of the checkout ``top`` that ``other`` has too taken from there.
 
     Raises UsageError where there are none: then both sides would import the same code.
     """
-    found = []
-    for path in (Path(entry).resolve() for entry in paths if entry):
-        moved = other / path.relative_to(top.resolve()) if path.is_relative_to(top.resolve()) else None
-        if moved is not None and moved.exists():
-            found.append(str(moved))
-    if not found:
-        raise UsageError(
-            f"nothing that Python imports here comes from {top}, so that both commits would run the same code; install "
-            "it from the checkout: pip install -e ."
-        )
-    return [*found, *(path for path in paths if path)]
+    found, moved = [], 0
+    for path in filter(None, paths):
+        inside = Path(path).resolve()
+        there = other / inside.relative_to(top.resolve()) if inside.is_relative_to(top.resolve()) else None
+        moved += there is not None and there.exists()
+        found.append(str(there) if there is not None and there.exists() else path)
+    if not moved:
+        raise UsageError(_one_code(top))
+    return found
 
 
-def _run_one(recipe: Recipe, out: Path, path: Sequence[str]) -> int:
+def _one_code(top: Path) -> str:
+    return (
+        f"nothing that Python imports here comes from {top}, so that both commits would run the same code; install it "
+        "from the checkout: pip install -e ."
+    )
+
+
+def _run_one(recipe: Recipe, out: Path, checkout: Path, path: Sequence[str]) -> int:
     """Run what is not there yet in a process that imports by ``path``; returns its exit code."""
-    task = json.dumps({"recipe": recipe.to_json(), "out": str(out)})
+    task = json.dumps({"recipe": recipe.to_json(), "out": str(out), "checkout": str(checkout.resolve())})
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
     try:
         done = subprocess.run([sys.executable, "-P", "-c", _CHILD], input=task, text=True, env=environment)
     except KeyboardInterrupt:
         return _INTERRUPTED
+    if done.returncode == _NOT_OF_THE_CHECKOUT:
+        raise UsageError(_one_code(checkout))
     if done.returncode not in (0, 1, _INTERRUPTED):  # 1: a cell failed, which is a verdict
         raise UsageError(f"the run in {out} ended with exit code {done.returncode}; what went wrong stands above")
     return done.returncode

@@ -43,7 +43,23 @@ def pytest_configure(config: pytest.Config) -> None:
     for path, remedy in ((recipe, ""), (_baseline(config), "; set one: benchsuite baseline set RUN --baseline FILE")):
         if not path.is_file():
             raise pytest.UsageError(f"--benchsuite: there is no file {path}{remedy}")
-    config.args.append(str(recipe))
+    _check_rules(config)
+    named = {Path(argument.partition("::")[0]).resolve() for argument in config.args}
+    if recipe.resolve() not in named:
+        config.args.append(str(recipe))
+
+
+def _check_rules(config: pytest.Config) -> None:
+    """Raises UsageError for rules that cannot be used, before anything runs."""
+    rules_file: Path | None = config.getoption("benchsuite_rules")
+    if rules_file is not None:
+        from benchsuite.errors import UsageError
+        from benchsuite.results.rules import read_rules
+
+        try:
+            read_rules(rules_file)
+        except UsageError as error:
+            raise pytest.UsageError(f"--benchsuite-rules: {error}") from None
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -91,6 +107,7 @@ class RecipeFile(pytest.File):
 
     def run(self) -> None:
         """Run the recipe as ``benchsuite gate --run`` does; several processes take turns, and find it done."""
+        from benchsuite.errors import UsageError
         from benchsuite.gating import run_and_gate
         from benchsuite.harness.recipe import read_recipe, recipe_from
         from benchsuite.kit.files import locked_in_turn
@@ -100,14 +117,18 @@ class RecipeFile(pytest.File):
         option = self.config.getoption
         rules_file, out = option("benchsuite_rules"), option("benchsuite_out")
         rules = read_rules(rules_file) if rules_file else Rules()
-        lock = self.config.rootpath / ".benchsuite-gate.lock"
-        with locked_in_turn(lock, on_wait=lambda: None):
-            outcome = run_and_gate(
-                _baseline(self.config),
-                out,
-                Terms(rules, strict=option("benchsuite_strict")),
-                recipe=recipe_from(read_recipe(self.path)),
-            )
+        lock = Path("runs", f".gate-{self.path.stem}.lock")
+        lock.parent.mkdir(exist_ok=True)
+        try:
+            with locked_in_turn(lock, on_wait=lambda: None):
+                outcome = run_and_gate(
+                    _baseline(self.config),
+                    out,
+                    Terms(rules, strict=option("benchsuite_strict")),
+                    recipe=recipe_from(read_recipe(self.path)),
+                )
+        except UsageError as error:
+            pytest.exit(f"benchsuite: {error}", returncode=2)
         if outcome.gate is None:
             pytest.exit("benchsuite: interrupted; the same command goes on from here", returncode=130)
         self.gate = outcome.gate
@@ -130,13 +151,13 @@ class VerdictItem(pytest.Item):
         rows = [
             row for row in gate.rows if _place(row) == self.place or (self.place is None and _place(row) not in known)
         ]
+        if blocking := [row for row in rows if row in gate.blocking]:
+            raise VerdictError("\n\n".join(map(described, blocking)))
         for row in rows:
-            if row in gate.blocking:
-                raise VerdictError(described(row))
             if row.verdict == "inconclusive":
                 warnings.warn(Undecided(described(row)), stacklevel=1)
-        if rows and all(row.verdict in ("ungated", "new") for row in rows):
-            pytest.skip(rows[0].reason)
+        if (not rows and self.place) or (rows and all(row.verdict in ("ungated", "new") for row in rows)):
+            pytest.skip(rows[0].reason if rows else "neither the baseline nor the run has a number of it")
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The verdict without a traceback, which would show the plugin."""

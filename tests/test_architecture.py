@@ -77,6 +77,7 @@ FLOORS = [
     ["results.gallery"],
     ["results.pairing"],
     ["results.tables", "results.comparing"],
+    ["results.matching"],
     ["results.gate", "results.timegate", "results.ratios", "results.gatetexts", "results.baselinetable"],
     ["results.junit", "results.judging"],
     ["results.itemfile"],

@@ -49,8 +49,8 @@ def test_the_printed_rules_are_rules() -> None:
         Rules().seeds,
         Rules().time,
     )
-    assert rules.tolerance["default"] == Rules().tolerance_of("x", "x")
-    assert rules.smoke_tolerance["default"] == Rules().smoke_tolerance_of("x", "x", "")
+    assert str(rules.tolerance["default"]) == str(Rules().tolerance_of("x", "x"))
+    assert str(rules.smoke_tolerance["default"]) == str(Rules().smoke_tolerance_of("x", "x", ""))
 
 
 def test_the_printed_power_is_what_the_closed_form_says() -> None:
@@ -123,9 +123,13 @@ def test_the_actions_steps_gate_summarise_and_comment_once(project: Path) -> Non
     assert (project / "benchsuite-gate.xml").exists() and (project / "benchsuite-comment.md").exists()
     repository = {"GITHUB_REPOSITORY": "someone/project"}
     assert run_step("Comment", project, {"comment": "true", "token": "t"}, **repository).returncode == 0
-    (project / "known.txt").write_text("42\n")
+    mark = (project / "benchsuite-comment.md").read_text().splitlines()[0]
+    (project / "known.txt").write_text(f"41 something else\n42 {mark}\r\n43 {mark}\n")
     assert run_step("Comment", project, {"comment": "true", "token": "t"}, **repository).returncode == 0
     calls = [line for line in (project / "gh.txt").read_text().splitlines() if "--method" in line]
+    (project / "bin" / "gh").write_text("#!/usr/bin/env bash\nexit 1\n")
+    refused = run_step("Comment", project, {"comment": "true", "token": "t"}, **repository)
+    assert refused.returncode == 0 and "::warning::the comment could not be written" in refused.stdout
     assert calls[0].startswith("api --method POST repos/someone/project/issues/7/comments -F body=@")
     assert calls[1].startswith("api --method PATCH repos/someone/project/issues/comments/42 -F body=@")
 

@@ -13,7 +13,6 @@ from conftest import CommandLine
 from benchsuite import gating, suite
 from benchsuite.errors import BaselineError
 from benchsuite.harness.store import RunStore
-from benchsuite.results.gatetexts import COMMENT_MARK
 
 PCA = ("-m", "pca[latent_dim=4]@m", "--metrics", "psnr,fd", "--samples", "100", "--keep", "none")
 
@@ -84,7 +83,7 @@ def test_a_worse_method_closes_the_gate_and_is_written_where_it_was_asked_for(
     assert case is not None and (case.get("classname"), case.get("name")) == ("digits.m", "psnr")
     failure = case.find("failure")
     assert failure is not None and failure.get("type") == "regression" and "worse by" in (failure.text or "")
-    assert Path("comment.md").read_text().startswith(COMMENT_MARK)
+    assert Path("comment.md").read_text().startswith("<!-- benchsuite gate b.json -->\n")
     command_line("gate", "worse", "-b", "b.json", *files, check=3)
     assert Path("summary.md").read_text().count("## Gate closed: 2 regression") == 2
     assert Path("comment.md").read_text().count("Gate closed") == 1
@@ -138,6 +137,19 @@ def test_the_exit_code_tells_no_baseline_from_an_unreadable_one(
     assert "name what to compare with: --baseline FILE, or --against" in command_line("gate", run, check=2).stderr
     set_baseline(command_line, run_of_eight)
     assert "name a run, or let the gate make one with --run" in command_line("gate", "-b", "b.json", check=2).stderr
+    for flags in (("--jobs", "2"), ("--device", "cpu"), ("--seeds", "3")):
+        assert "add --run" in command_line("gate", run, "-b", "b.json", *flags, check=2).stderr
+    for flags in (("--run",), ("--timing",), ("--jobs", "1")):
+        said = command_line("gate", run, "--against", "HEAD", *flags, check=2).stderr
+        assert "drop --run, --timing and --jobs" in said
+    assert "drop one" in command_line("gate", run, "-b", "b.json", "--against", "HEAD", check=2).stderr
+    empty = command_line("gate", run, "-b", "none.json", "--allow-missing-baseline", "--json", check=0).stdout
+    assert json.loads(empty)["exit_code"] == 0 and json.loads(empty)["rows"] == []
+    (tmp_path / "package.json").write_text("{}")
+    said = command_line("baseline", "set", run, "--baseline", "package.json", check=2).stderr
+    assert "package.json is there, and is no baseline" in said and (tmp_path / "package.json").read_text() == "{}"
+    said = command_line("gate", run, "-b", "b.json", "--junit", "/proc/x/gate.xml", check=1)
+    assert "/proc/x" in said.stderr and not said.stdout
     assert "is no run directory" in command_line("gate", "absent", "-b", "b.json", check=2).stderr
     (tmp_path / "rules.toml").write_text("alarm = 7")
     assert (

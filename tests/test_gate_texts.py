@@ -8,11 +8,11 @@ from xml.etree import ElementTree
 import pytest
 from markdown_it import MarkdownIt
 
-from benchsuite.results.gatetexts import COMMENT_MARK, comment, described, headline, reasons, summary, table_of
+from benchsuite.results.gatetexts import comment, comment_mark, described, headline, reasons, summary, table_of
 from benchsuite.results.junit import junit
 from benchsuite.results.verdicts import Gate, Row
 
-HOSTILE = "<script>x</script> @someone #12 | `code` \x00\x1b[31m ]]> $a$ https://example.org"
+HOSTILE = "\ufffe\uffff <script>x</script> @someone #12 | `code` \x00\x1b[31m ]]> $a$ https://example.org"
 WORSE = Row(
     "vae",
     "digits",
@@ -85,7 +85,10 @@ def test_a_comment_shows_what_matters_and_folds_the_rest() -> None:
     text = comment(gate(WORSE, passed))
     seen, _, folded = text.partition("<details>")
     assert (
-        text.startswith(COMMENT_MARK) and "fd of vae" in seen and "psnr of vae" not in seen and "psnr of vae" in folded
+        text.startswith(comment_mark(gate()))
+        and "fd of vae" in seen
+        and "psnr of vae" not in seen
+        and "psnr of vae" in folded
     )
 
 
@@ -93,6 +96,9 @@ def test_a_comment_fits_into_what_github_takes() -> None:
     many = [Row(f"m{i}" * 10, "digits", "fd", "regression", f"reason {i} " * 20) for i in range(2000)]
     text = comment(gate(*many))
     assert len(text) < 65_536 and "Gate closed: 2000 regression" in text and "the step's summary has it" in text
+    marked = [Row("vae", "digits", f"m{i} @a #1 $x$ " * 4, "regression") for i in range(460)]
+    assert len(comment(gate(*marked))) < 65_536
+    assert len(summary(gate(*(many * 8))).encode()) < 2**20
 
 
 def test_junit_can_be_parsed_whatever_plugins_say_and_counts_what_it_holds() -> None:

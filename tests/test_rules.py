@@ -37,12 +37,14 @@ def test_a_column_goes_before_a_selection_and_this_before_a_name() -> None:
 
 def test_without_a_test_decibels_and_percentages_have_tolerances_of_their_own() -> None:
     assert Rules().smoke_tolerance_of("psnr", "psnr", "dB").of(20.0) == 0.5
-    assert Rules().smoke_tolerance_of("fd", "fd", "") == Tolerance(0.1, relative=True)
+    assert Rules().smoke_tolerance_of("fd", "fd", "") == Tolerance(0.1, relative=True, least=1e-9)
 
 
 MISTAKES: dict[str, tuple[Any, str]] = {
     "a typo": ({"tolerence": {}}, "no rule of the gate named 'tolerence'; did you mean 'tolerance'?"),
-    "a chance above one": ({"alarm": 2}, "alarm = 2 is not allowed; a chance is above 0 and below 0.5"),
+    "a chance above one": ({"alarm": 2}, "alarm = 2 is not allowed; a chance is at least 1e-06 and below 0.5"),
+    "a chance too small": ({"alarm": 1e-15}, "alarm = 1e-15 is not allowed"),
+    "a number too large": ({"tolerance": {"fd": 10**400}}, "is not allowed; give a share"),
     "a chance as text": ({"screen": "0.1"}, "screen = '0.1' is not allowed"),
     "no seeds": ({"seeds": 0}, "seeds = 0 is not allowed; a whole number, at least 1"),
     "a truth for seeds": ({"seeds": True}, "seeds = True is not allowed"),

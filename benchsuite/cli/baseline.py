@@ -39,11 +39,14 @@ def set_(run: Path, baseline: Path, as_json: bool) -> None:
     \b
     benchsuite baseline set runs/main --baseline benchmarks/baselines/digits.json
     """
+    from benchsuite.errors import BaselineError
     from benchsuite.harness.store import find_run
-    from benchsuite.results.baseline import baseline_of, write_baseline
+    from benchsuite.results.baseline import baseline_of, is_baseline, write_baseline
 
     found = baseline_of(find_run(run))
     replaced = baseline.exists()
+    if replaced and not is_baseline(baseline):
+        raise BaselineError(f"{baseline} is there, and is no baseline; choose another file, or remove it first")
     write_baseline(found, baseline)
     if as_json:
         click.echo(json.dumps(_summary(baseline, found), indent=1))
@@ -116,7 +119,7 @@ def _json_files(folder: Path) -> Iterator[Path]:
         if path.is_dir() and not path.is_symlink():
             if not path.name.startswith(".") and path.name not in _SKIPPED and not (path / "pyvenv.cfg").exists():
                 yield from _json_files(path)
-        elif path.suffix == ".json" and path.stat().st_size <= _MOST_BYTES:
+        elif path.suffix == ".json" and path.is_file() and path.stat().st_size <= _MOST_BYTES:
             yield path
 
 
@@ -128,7 +131,7 @@ def _summary(path: Path, baseline: Baseline) -> dict[str, object]:
         "methods": sorted({entry.method for entry in baseline.entries}),
         "datasets": sorted({entry.dataset for entry in baseline.entries}),
         "seeds": sorted({seed for entry in baseline.entries for seed in entry.seeds}),
-        "commit": environment.get("commit"),
+        "commit": environment.get("project"),
         "benchsuite": environment.get("benchsuite"),
         "digest": baseline.digest,
     }
@@ -140,7 +143,7 @@ def _described(baseline: Baseline) -> str:
     datasets = named(entry.dataset for entry in baseline.entries)
     seeds = {seed for entry in baseline.entries for seed in entry.seeds}
     scores = {(entry.method, entry.dataset, metric) for entry in baseline.entries for metric in entry.scores}
-    commit = str(baseline.environment.get("commit") or "")[:8]
+    commit = str(baseline.environment.get("project") or baseline.environment.get("commit") or "")[:8]
     at = f", at {commit}" if commit else ""
     return f"{methods} on {datasets}, {plural(len(seeds), 'seed')}, {plural(len(scores), 'score')}{at}"
 
@@ -152,6 +155,14 @@ def _warnings(baseline: Baseline) -> list[str]:
     if seeds < _ADVISED:
         kind = "allows tolerances alone, and no test" if seeds < 3 else "finds large losses only"
         warnings.append(f"a baseline of {plural(seeds, 'seed')} {kind}; {_ADVISED} are advised: --seeds {_ADVISED}")
+    empty = [
+        f"{metric} of {entry.method} on {entry.dataset} ({named(scores.without.values(), most=1)})"
+        for entry in baseline.entries
+        for metric, scores in entry.scores.items()
+        if not entry.failed and all(value is None for value in scores.values)
+    ]
+    if empty:
+        warnings.append(f"scores without a value are not gated: {named(empty)}")
     if failed:
         warnings.append(f"cells failed, and are expected to: {named(failed)}")
     return warnings

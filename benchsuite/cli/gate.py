@@ -11,6 +11,7 @@ import click
 from benchsuite.cli.options import json_flag
 from benchsuite.errors import UsageError
 from benchsuite.harness import server
+from benchsuite.harness.recipe import MOST_SEEDS
 from benchsuite.kit.files import write_text
 from benchsuite.kit.text import clean, clipped
 
@@ -31,7 +32,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--run", "runs", is_flag=True, help="Run what is needed to decide: RUN, and more seeds of suspects.")
 @click.option("--against", metavar="GIT_REF", help="Compare with this commit instead, run in turn with the checkout.")
 @click.option("--rules", "rules_file", type=_FILE, metavar="TOML", help="Tolerances, directions and error rates.")
-@click.option("--seeds", type=click.IntRange(min=1), help="Seeds that a candidate begins with.  [default: 5]")
+@click.option("--seeds", type=click.IntRange(1, MOST_SEEDS), help="Seeds that a candidate begins with.  [default: 5]")
 @click.option("--timing", is_flag=True, help="Gate the seconds of training too, where they compare.")
 @click.option("--strict", is_flag=True, help="Exit with 3 for what is undecided as well.")
 @click.option("--allow-missing-baseline", is_flag=True, help="Exit with 0 where there is no baseline yet.")
@@ -69,10 +70,11 @@ def command(
     benchsuite gate --run --baseline benchmarks/baselines/digits.json --junit gate.xml
     benchsuite gate runs/candidate --against main
     """
-    if against is None and baseline is None:
-        raise UsageError("name what to compare with: --baseline FILE, or --against GIT_REF")
-    if baseline is not None and not baseline.exists():
-        return _no_baseline(baseline, allow_missing_baseline)
+    _check_flags(run, baseline, runs, against, timing=timing, jobs=jobs, device=device, seeds=seeds)
+    if against is None and baseline is not None and not baseline.exists():
+        return _no_baseline(baseline, allow_missing_baseline, as_json)
+    for file in (junit, summary, comment):  # before hours are spent
+        _check_writable(file)
     if runs:
         server.start_early()
     from benchsuite.cli.progress import watch
@@ -88,17 +90,15 @@ def command(
 
         with watch() as observer:
             outcome = run_and_gate(_given(baseline), run, terms, jobs=jobs, device=device, observer=observer)
-    elif run is None:
-        raise UsageError("name a run, or let the gate make one with --run")
     else:
         from benchsuite.gating import gate
 
-        outcome = gate(_given(baseline), run, terms)
+        outcome = gate(_given(baseline), _given(run), terms)
     if outcome.gate is None:
         click.echo("interrupted; what is finished is kept, and the same command goes on", err=True)
         return _EXIT_INTERRUPTED
-    _write(outcome.gate, junit, summary, comment)
     _print(outcome, outcome.gate, as_json)
+    _write(outcome.gate, junit, summary, comment)
     return outcome.gate.exit_code
 
 
@@ -106,15 +106,53 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _given(baseline: Path | None) -> Path:
-    assert baseline is not None
-    return baseline
+def _check_flags(
+    run: Path | None,
+    baseline: Path | None,
+    runs: bool,
+    against: str | None,
+    *,
+    timing: bool,
+    jobs: int | None,
+    device: str | None,
+    seeds: int | None,
+) -> None:
+    """Raises UsageError for flags that do not go together, so that none is ignored."""
+    if against is not None:
+        if run is not None and baseline is not None:
+            raise UsageError("--against takes one recipe: that of RUN, or that of --baseline FILE; drop one")
+        if runs or timing or jobs:
+            raise UsageError(
+                "--against runs both sides one cell at a time, times and all; drop --run, --timing and --jobs"
+            )
+        return
+    if baseline is None:
+        raise UsageError("name what to compare with: --baseline FILE, or --against GIT_REF")
+    if not runs and run is None:
+        raise UsageError("name a run, or let the gate make one with --run")
+    if not runs and (jobs or device or seeds):
+        raise UsageError("--jobs, --device and --seeds are for what the gate runs; add --run")
 
 
-def _no_baseline(baseline: Path, allowed: bool) -> int:
+def _check_writable(file: Path | None) -> None:
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8"):
+            pass
+
+
+def _given(path: Path | None) -> Path:
+    assert path is not None  # _check_flags has seen to it
+    return path
+
+
+def _no_baseline(baseline: Path, allowed: bool, as_json: bool) -> int:
     said = f"there is no baseline {baseline}; set one from a run: benchsuite baseline set RUN --baseline {baseline}"
+    code = 0 if allowed else _EXIT_NO_BASELINE
     click.echo(f"{'Warning' if allowed else 'Error'}: {said}", err=True)
-    return 0 if allowed else _EXIT_NO_BASELINE
+    if as_json:
+        click.echo(json.dumps({"baseline": str(baseline), "exit_code": code, "problem": said, "rows": []}, indent=1))
+    return code
 
 
 def _rules(path: Path | None, seeds: int | None) -> Rules:

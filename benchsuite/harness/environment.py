@@ -34,7 +34,10 @@ def cache_folder() -> Path:
 
 
 def describe() -> dict[str, Any]:
-    """Python, packages, processor, devices and commit of this machine, without initialising a device."""
+    """Python, packages, processor, devices and commits of this machine, without initialising a device.
+
+    ``commit`` is that of benchsuite's checkout, ``project`` that of the current folder.
+    """
     return {
         "benchsuite": benchsuite.__version__,
         "python": platform.python_version(),
@@ -43,6 +46,7 @@ def describe() -> dict[str, Any]:
         "cores": usable_cores(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "commit": _commit(),
+        "project": _commit_of(Path.cwd()),
         "cache": str(cache_folder()),
         "devices": _devices(),
     }
@@ -89,8 +93,11 @@ def _devices() -> list[str]:
 def _commit() -> str | None:
     """The commit of the checkout that benchsuite runs from; None for an installed copy."""
     folder = Path(__file__).resolve().parents[2]
-    if not (folder / ".git").exists():
-        return None
+    return _commit_of(folder) if (folder / ".git").exists() else None
+
+
+def _commit_of(folder: Path) -> str | None:
+    """The commit that ``folder`` is at, with a word on changes; None outside of git."""
     try:
         commit = _git(folder, "rev-parse", "HEAD")
         return commit + ("+changes" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")

@@ -8,6 +8,7 @@ file, without its being noticed.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from benchsuite.results.gathering import of_run
 FORMAT = 1
 _MARK = "benchsuite_baseline"
 _WIDTH = 118
-_ENVIRONMENT = ("benchsuite", "commit", "python", "system", "processor", "cores", "devices", "packages")
+_ENVIRONMENT = ("benchsuite", "commit", "project", "python", "system", "processor", "cores", "devices", "packages")
 Number = float | Literal["inf", "-inf"] | None  # JSON knows no infinity
 
 
@@ -83,9 +84,11 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def baseline_of(run: RunStore) -> Baseline:
     """The records of ``run`` as a baseline. Raises StoreError for no run, BaselineError for one that is cut off."""
     gathered = of_run(run, run.records())
-    if gathered.missing or not gathered.cells:
+    if gathered.missing:
         left = plural(len(gathered.missing), "cell")
         raise BaselineError(f"{run.path} is not finished: {left} without a record; its own command goes on with it")
+    if not gathered.cells:
+        raise BaselineError(f"{run.path} has no cell of its plan; run its command first")
     (content,) = gathered.contents
     entries: dict[str, list[Record]] = {}
     for record in gathered.records:
@@ -93,7 +96,14 @@ def baseline_of(run: RunStore) -> Baseline:
     scored = [row for record in gathered.records for row in record.metrics if row.value is not None]
     protocols = {row.fingerprint: _protocol(row) for row in scored}
     environment = {name: value for name, value in content.get("environment", {}).items() if name in _ENVIRONMENT}
-    return _sealed(Baseline(FORMAT, content["recipe"], environment, list(map(_entry, entries.values())), protocols))
+    recipe = _recipe(content["recipe"], gathered.records)
+    return _sealed(Baseline(FORMAT, recipe, environment, [*map(_entry, entries.values())], protocols))
+
+
+def _recipe(recipe: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
+    """The run's, with the metrics and samples that it was scored by since."""
+    metrics = dict.fromkeys(metric for record in records for metric in record.cell.metrics)
+    return {**recipe, "metrics": [*metrics], "samples": records[0].cell.samples}
 
 
 def write_baseline(baseline: Baseline, path: Path) -> None:
@@ -113,11 +123,11 @@ def read_baseline(path: Path) -> Baseline:
         text = path.read_bytes()
     except OSError as error:
         raise BaselineError(f"cannot read the baseline {path}: {error.strerror}") from None
-    if b"<<<<<<<" in text:
+    if re.search(rb"^(<<<<<<<|>>>>>>>) ", text, re.MULTILINE):
         raise BaselineError(f"{path} has the marks of a merge that was not resolved; take one side, or {again}")
     try:
         content = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:  # msgspec's own, or of text that is no UTF-8
         damage = f"{path} is damaged: it is no JSON ({error}); take it from version control, or {again}"
         raise BaselineError(damage) from None
     if not isinstance(content, dict) or _MARK not in content:
@@ -200,7 +210,7 @@ def _entry(records: Sequence[Record]) -> Entry:
         seeds=[record.cell.seed for record in ordered],
         keys=[record.cell.key for record in ordered],
         scores=_scores(ordered),
-        failed={str(r.cell.seed): f"{r.status}: {r.reason}" for r in ordered if r.status != "ok"},
+        failed={str(r.cell.seed): _said(r) for r in ordered if r.status != "ok"},
         fit=[_fit(record) for record in ordered],
     )
 
@@ -222,8 +232,13 @@ def _of_metric(rows: Mapping[int, MetricRow], seeds: Iterable[int]) -> Scores:
         direction=known.direction,  # type: ignore[arg-type]  # a record's text, which reading checks
         fingerprint=known.fingerprint if known.value is not None else "",
         values=[_number(rows[seed].value) if seed in rows else None for seed in seeds],
-        without={str(seed): f"{row.status}: {row.reason}" for seed, row in rows.items() if row.value is None},
+        without={str(seed): _said(row) for seed, row in rows.items() if row.value is None},
     )
+
+
+def _said(of: Record | MetricRow) -> str:
+    """Status and reason, without halves of characters, which errors have from logs that are no UTF-8."""
+    return f"{of.status}: {of.reason}".encode(errors="replace").decode()
 
 
 def _number(value: float | None) -> Number:

@@ -64,7 +64,5 @@ def baseline_table(baseline: Baseline, rules: Rules | None = None) -> list[Basel
                 tolerance=rules.tolerance_of(metric, known.selection).of(found.mean),
             )
         mean = found.mean if math.isfinite(found.mean) else str(found.mean)
-        rows.append(
-            BaselineRow(method, dataset, metric, known.unit, known.direction, len(values), mean, sd, sees)
-        )
+        rows.append(BaselineRow(method, dataset, metric, known.unit, known.direction, len(values), mean, sd, sees))
     return rows

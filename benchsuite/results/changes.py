@@ -16,7 +16,7 @@ from benchsuite.kit.text import named
 ABSENT = "–"
 CODE = "code"
 _SETTINGS = ("latent_dim", "subset", "precision", "threads", "device", "budget")  # that a cell's key covers
-_ENVIRONMENT = ("benchsuite", "commit", "python", "system", "processor", "cores", "devices")
+_ENVIRONMENT = ("benchsuite", "commit", "project", "python", "system", "processor", "cores", "devices")
 Identity = tuple[str, str, int]
 Difference = tuple[str, str, str]
 
@@ -104,6 +104,7 @@ def _between(a: Record, b: Record) -> list[Difference]:
     keyed += differences(*data)
     for name, field in (("prepared data", "content"), ("dataset fingerprint", "dataset_fingerprint")):
         keyed += differences({name: getattr(one, field)}, {name: getattr(other, field)})
+    keyed += differences({"data": a.data}, {"data": b.data}) if a.data and b.data else []
     code = [(CODE, "", "")] if one.key != other.key and not keyed else []
     drawn = differences({"samples": one.samples}, {"samples": other.samples})
     ran = differences({"ran on": a.device}, {"ran on": b.device}) if a.device and b.device else []

@@ -22,34 +22,43 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, stdtr, stdtrit
 from scipy.stats import nct
 
-from benchsuite.results.statistics import ROUNDING
+from benchsuite.results.statistics import LEVEL, ROUNDING
 
 FIRST_SHARE = 0.1  # of the chance of a false alarm, that is spent at the first look
+OWN_SHARE = 0.1  # of what is spent at a look, on the test that goes by the baseline's spread alone
 POWER = 0.95
-LEVEL = 0.95
 
 
 class Difference(NamedTuple):
     """By how much a candidate's mean is worse than the baseline's: ``loss``, negative where it is better.
 
     ``sd`` is the standard deviation over seeds, pooled over both sides, ``error`` the standard error of ``loss``, both
-    0 where no seed differs but by rounding; ``freedom`` the degrees of freedom.
+    0 where no seed differs but by rounding; ``freedom`` the degrees of freedom. ``own_error`` and ``own_freedom`` are
+    those by the baseline's spread alone.
     """
 
     loss: float
     sd: float
     error: float
     freedom: int
+    own_error: float
+    own_freedom: int
 
     @property
     def p_worse(self) -> float:
-        """Of Student's one-sided pooled t test against a loss of nothing."""
-        return _tail(self.loss, self)
+        """Of Student's one-sided t test against a loss of nothing: by the pooled spread, or by the baseline's alone.
+
+        The second is for a candidate that blows up at some seeds, whose own spread would hide it. They share the
+        chance of a false alarm, nine parts to one.
+        """
+        by_own = _tail(self.loss, self.own_error, self.own_freedom) if self.own_freedom else 1.0
+        pooled = _tail(self.loss, self.error, self.freedom)
+        return min(1.0, pooled / (1 - OWN_SHARE), by_own / OWN_SHARE)
 
     @property
     def p_better(self) -> float:
-        """Likewise against a gain of nothing."""
-        return _tail(-self.loss, self)
+        """Of the pooled test against a gain of nothing."""
+        return _tail(-self.loss, self.error, self.freedom)
 
     @property
     def half_width(self) -> float:
@@ -57,10 +66,10 @@ class Difference(NamedTuple):
         return float(stdtrit(self.freedom, (1 + LEVEL) / 2)) * self.error
 
 
-def _tail(effect: float, of: Difference) -> float:
-    if of.error == 0:
+def _tail(effect: float, error: float, freedom: int) -> float:
+    if error == 0:
         return 0.0 if effect > 0 else 1.0
-    return float(stdtr(of.freedom, -effect / of.error))
+    return float(stdtr(freedom, -effect / error))
 
 
 def difference(baseline: Sequence[float], candidate: Sequence[float], *, higher_is_better: bool) -> Difference:
@@ -72,13 +81,21 @@ def difference(baseline: Sequence[float], candidate: Sequence[float], *, higher_
     freedom = len(a) + len(b) - 2
     if not len(a) or not len(b) or freedom < 1:
         raise ValueError(f"{len(a)} and {len(b)} values say nothing of how far seeds vary; a test needs three together")
+    scale = float(max(np.abs(a).max(), np.abs(b).max())) or 1.0  # whose square may be more than a number holds
+    a, b = a / scale, b / scale
     mean_a, mean_b = float(a.mean()), float(b.mean())
-    squares = float(((a - mean_a) ** 2).sum() + ((b - mean_b) ** 2).sum())
-    sd = (squares / freedom) ** 0.5
-    if sd <= ROUNDING * max(abs(mean_a), abs(mean_b)):
-        sd = 0.0
-    loss = mean_a - mean_b if higher_is_better else mean_b - mean_a
-    return Difference(loss, sd, sd * (1 / len(a) + 1 / len(b)) ** 0.5, freedom)
+    squares_a, squares_b = float(((a - mean_a) ** 2).sum()), float(((b - mean_b) ** 2).sum())
+    rounding = ROUNDING * max(abs(mean_a), abs(mean_b))
+    sd = _spread(squares_a + squares_b, freedom, rounding) * scale
+    own = _spread(squares_a, len(a) - 1, rounding) * scale
+    loss = (mean_a - mean_b if higher_is_better else mean_b - mean_a) * scale
+    width = (1 / len(a) + 1 / len(b)) ** 0.5
+    return Difference(loss, sd, sd * width, freedom, own * width, len(a) - 1)
+
+
+def _spread(squares: float, freedom: int, rounding: float) -> float:
+    sd = (squares / max(1, freedom)) ** 0.5
+    return sd if sd > rounding else 0.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +118,7 @@ class Look:
 
     def power(self, loss: float, level: float) -> float:
         """The chance that a loss of so many seed standard deviations is found at ``level``, for normal scores."""
-        threshold = float(stdtrit(self.freedom, 1 - level))
+        threshold = -float(stdtrit(self.freedom, level))
         shift = loss / self.error(1.0)
         found: float = nct.sf(threshold, self.freedom, shift)
         return float(shift > threshold) if isnan(found) else float(found)  # NaN is beyond what its series can do
@@ -147,7 +164,7 @@ def _smallest(steps: tuple[Look, ...], alarm: float, screen: float, comparisons:
 
 def smallest_paired_loss(pairs: int, level: float, sd: float) -> float:
     """The mean of ``pairs`` differences that Student's one-sided test at ``level`` finds with 95% probability."""
-    threshold = float(stdtrit(pairs - 1, 1 - level))
+    threshold = -float(stdtrit(pairs - 1, level))
     if sd == 0:
         return 0.0
     shift = brentq(lambda shift: float(nct.sf(threshold, pairs - 1, shift)) - POWER, 0.0, 3 * threshold + 10)
@@ -157,7 +174,7 @@ def smallest_paired_loss(pairs: int, level: float, sd: float) -> float:
 
 def power(steps: Sequence[Look], loss: float, *, alarm: float, screen: float, comparisons: int) -> float:
     """The least chance that a loss of so many seed standard deviations is found; see smallest_loss."""
-    found = [steps[-1].power(loss, alarm * steps[-1].share / comparisons)]
+    found = [steps[-1].power(loss, alarm * (1 - OWN_SHARE) * steps[-1].share / comparisons)]
     if len(steps) > 1:
-        found.append(steps[0].power(loss, screen))
+        found.append(steps[0].power(loss, screen * (1 - OWN_SHARE)))
     return max(0.0, sum(found) - (len(found) - 1))

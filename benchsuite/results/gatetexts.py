@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -11,8 +12,8 @@ from benchsuite.kit.text import clean, clipped, frame_table, named, plural, unli
 from benchsuite.results.summary import number, p_value
 from benchsuite.results.verdicts import Gate, Row
 
-COMMENT_MARK = "<!-- benchsuite gate -->"  # by which a later run finds the comment that it replaces
-_MOST_CHARACTERS = 60_000  # of a comment; GitHub takes 65,536
+_MOST_CHARACTERS = 65_000  # of a comment; GitHub takes 65,536
+_MOST_BYTES = 1_000_000  # of a summary; GitHub takes a mebibyte
 _LONGEST = 300
 _NONE = "–"
 _HOW = {"test": "", "bits": "same bits", "smoke": "smoke: tolerance alone", "rate": "rate of failures", "": ""}
@@ -114,28 +115,35 @@ def summary(gate: Gate) -> str:
     if same:
         parts.append(same_bits(same))
     parts += _lists(gate)
-    return unlinked("\n\n".join(parts)) + "\n"
+    text = unlinked("\n\n".join(parts))
+    if len(text.encode()) > _MOST_BYTES:
+        text = f"{parts[0]}\n\nThe table of all {len(gate.rows)} verdicts is too long for a summary; --json has it."
+    return f"{text}\n"
 
 
 def comment(gate: Gate) -> str:
     """Markdown for a comment on a pull request: what blocks in sight, the rest folded; within GitHub's limit."""
     same, told = apart(gate.rows)
     seen = [row for row in told if row.verdict not in ("pass", "ungated")]
-    parts = [COMMENT_MARK, f"### {headline(gate)}", *_quoted(gate.notices)]
+    parts = [f"### {headline(gate)}", *_quoted(gate.notices)]
     if seen:
         parts.append(frame_table(table_of(seen, with_dataset=several_datasets(gate))))
     parts += _lists(gate)
     if same:
         parts.append(same_bits(same))
-    text = unlinked("\n\n".join(parts))
     everything = frame_table(table_of(told, with_dataset=several_datasets(gate))) if told else ""
-    folded = f"\n\n<details><summary>All that was compared</summary>\n\n{everything}\n\n{legend(gate)}\n\n</details>"
-    if len(text) + len(folded) <= _MOST_CHARACTERS:
-        return text + (unlinked(folded) if told else "") + "\n"
-    if len(text) > _MOST_CHARACTERS:
-        text = "\n\n".join([COMMENT_MARK, f"### {headline(gate)}"])
+    folded = f"<details><summary>All that was compared</summary>\n\n{everything}\n\n{legend(gate)}\n\n</details>"
     left_out = f"The table of all {len(gate.rows)} verdicts is too long for a comment; the step's summary has it."
-    return f"{text}\n\n{left_out}\n"
+    for chosen in ([*parts, folded] if told else parts, [*parts, left_out], [parts[0], left_out]):
+        text = unlinked("\n\n".join(chosen))
+        if len(text) <= _MOST_CHARACTERS:
+            break
+    return f"{comment_mark(gate)}\n\n{text}\n"
+
+
+def comment_mark(gate: Gate) -> str:
+    """The first line of the comment, by which a later run finds the one that it replaces; of each baseline its own."""
+    return f"<!-- benchsuite gate {re.sub(r'[^A-Za-z0-9_./]+', '_', gate.baseline)} -->"
 
 
 def several_datasets(gate: Gate) -> bool:

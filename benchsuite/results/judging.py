@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchsuite.contracts import Record
+from benchsuite.errors import BaselineError
 from benchsuite.kit.text import named, plural
 from benchsuite.results.changes import run_changes
 from benchsuite.results.gate import changes_of, judge
-from benchsuite.results.rules import Rules
+from benchsuite.results.rules import Rules, names_of
 from benchsuite.results.statistics import MIN_SEEDS
 from benchsuite.results.timegate import TIME, with_times
 from benchsuite.results.verdicts import Gate, Row, in_order
@@ -40,8 +41,13 @@ def verdicts_on(baseline: Evidence, run: Evidence, terms: Terms, *, escalates: b
     rules, before, after, untimed = terms.rules, list(baseline.records), list(run.records), list[Row]()
     if terms.timing:
         before, after, untimed = with_times(before, after)
-        rules = replace(rules, tolerance={**rules.tolerance, TIME: rules.time})
+        own = {TIME: rules.time}
+        rules = replace(rules, tolerance=rules.tolerance | own, smoke_tolerance=rules.smoke_tolerance | own)
     rows, comparisons = judge(before, after, run.missing, rules, escalates=escalates)
+    if all(row.verdict in ("new", "ungated") for row in rows):
+        raise BaselineError(
+            f"{baseline.name} has no score that could be gated; set one with metrics that have a direction"
+        )
     environments = run_changes(*({"environment": side.run.get("environment")} for side in (baseline, run)))
     found = Gate(
         run.name,
@@ -52,7 +58,7 @@ def verdicts_on(baseline: Evidence, run: Evidence, terms: Terms, *, escalates: b
         strict=terms.strict,
         changes=(*changes_of(before, after), *(f"{row.what}: {row.a} -> {row.b}" for row in environments.itertuples())),
     )
-    return replace(found, notices=tuple(_notices(found)))
+    return replace(found, notices=(*_notices(found), *_unused(terms.rules, baseline, run)))
 
 
 def _notices(found: Gate) -> Iterator[str]:
@@ -70,3 +76,11 @@ def _notices(found: Gate) -> Iterator[str]:
             f"{len(weak)} of {plural(len(tested), 'tested score')} could lose two seed standard deviations unseen (up "
             f"to {worst:.1f}): {named(row.name for row in weak)}; more seeds see more: 20 in the baseline, and --run"
         )
+
+
+def _unused(rules: Rules, *sides: Evidence) -> Iterator[str]:
+    """On names in the rules that no score answers to, which may be typing errors."""
+    rows = (row for side in sides for record in side.records for row in record.metrics)
+    known = {name for row in rows for name in names_of(row.metric, row.selection)}
+    if unknown := sorted(rules.names() - known):
+        yield f"the rules name scores that neither side has: {named(unknown)}"

@@ -45,4 +45,5 @@ def _first_line(row: Row) -> str:
 
 def _text(text: str) -> str:
     """Without what XML does not allow."""
-    return "\n".join(clean(line, markdown=False) for line in text.splitlines())
+    lines = (clean(line, markdown=False) for line in text.splitlines())
+    return "\n".join(line.replace("\ufffe", "").replace("\uffff", "") for line in lines)

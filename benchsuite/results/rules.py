@@ -17,7 +17,7 @@ that order.
 
 from __future__ import annotations
 
-import math
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -26,6 +26,8 @@ from typing import Any
 
 from benchsuite.errors import RulesError, unknown_name
 
+_LEAST_CHANCE = 1e-6
+_LEAST_TOLERANCE = 1e-9  # by default, where the mean is zero
 _DIRECTIONS = ("max", "min", "none")
 
 
@@ -35,10 +37,11 @@ class Tolerance:
 
     amount: float
     relative: bool
+    least: float = 0.0
 
     def of(self, mean: float) -> float:
         """In the metric's unit, for a baseline of that mean."""
-        return self.amount * abs(mean) if self.relative else self.amount
+        return max(self.amount * abs(mean), self.least) if self.relative else self.amount
 
     def __str__(self) -> str:
         return f"{100 * self.amount:g}%" if self.relative else f"{self.amount:g}"
@@ -54,28 +57,37 @@ class Rules:
     alarm: float = 0.01
     screen: float = 0.10
     seeds: int = 5
-    tolerance: Mapping[str, Tolerance] = field(default_factory=dict)
-    smoke_tolerance: Mapping[str, Tolerance] = field(default_factory=dict)
+    tolerance: dict[str, Tolerance] = field(default_factory=dict)
+    smoke_tolerance: dict[str, Tolerance] = field(default_factory=dict)
     direction: Mapping[str, str] = field(default_factory=dict)
     time: Tolerance = Tolerance(0.20, relative=True)
 
     def tolerance_of(self, metric: str, selection: str) -> Tolerance:
         """Of a score that is tested: what rounding does to a method without chance, and what nobody would mind."""
-        return self._named(self.tolerance, metric, selection) or Tolerance(0.001, relative=True)
+        return self._named(self.tolerance, metric, selection) or Tolerance(0.001, relative=True, least=_LEAST_TOLERANCE)
 
     def smoke_tolerance_of(self, metric: str, selection: str, unit: str) -> Tolerance:
         """Of a score that is not: what another processor's rounding does to one seed, amplified by training."""
         found = self._named(self.smoke_tolerance, metric, selection)
-        return found or _SMOKE_BY_UNIT.get(unit, Tolerance(0.10, relative=True))
+        return found or _SMOKE_BY_UNIT.get(unit, Tolerance(0.10, relative=True, least=_LEAST_TOLERANCE))
 
     def direction_of(self, metric: str, selection: str, own: str) -> str:
         """``own``, unless the rules say otherwise."""
         return self._named(self.direction, metric, selection) or own
 
+    def names(self) -> set[str]:
+        """The metrics that are named, by whichever of their names."""
+        return {*self.tolerance, *self.smoke_tolerance, *self.direction} - {"default"}
+
     @staticmethod
     def _named(table: Mapping[str, Any], metric: str, selection: str) -> Any:
-        names = (metric, selection, selection.partition("[")[0], "default")
+        names = (*names_of(metric, selection), "default")
         return next((table[name] for name in names if name in table), None)
+
+
+def names_of(metric: str, selection: str) -> tuple[str, ...]:
+    """What rules may call a score, the most particular first."""
+    return metric, selection, selection.partition("[")[0]
 
 
 def read_rules(path: Path) -> Rules:
@@ -122,8 +134,8 @@ def rules_from(content: Mapping[str, Any]) -> Rules:
 
 
 def _share(name: str, value: Any) -> float:
-    if not _is_number(value) or not 0 < value < 0.5:
-        raise RulesError(f"{name} = {value!r} is not allowed; a chance is above 0 and below 0.5")
+    if not _is_number(value) or not _LEAST_CHANCE <= value < 0.5:
+        raise RulesError(f"{name} = {value!r} is not allowed; a chance is at least {_LEAST_CHANCE:g} and below 0.5")
     return float(value)
 
 
@@ -148,7 +160,7 @@ def _tolerance(name: str, value: Any) -> Tolerance:
             amount = float(text.removesuffix("%")) / 100
         except ValueError:
             amount = None
-    if not _is_number(amount) or not 0 <= amount < math.inf:
+    if not _is_number(amount) or not 0 <= amount < sys.float_info.max:
         raise RulesError(
             f"{name} = {value!r} is not allowed; give a share, such as '2%', or a number in the metric's unit"
         )

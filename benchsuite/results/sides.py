@@ -26,8 +26,8 @@ class Side:
     cautions: dict[Key, list[str]] = field(default_factory=dict)
     lacking: dict[Key, dict[int, MetricRow]] = field(default_factory=dict)  # without a value, by seed
     scored: set[Key] = field(default_factory=set)  # likewise by selection, which stands for all that a metric maps to
-    unrecorded: set[tuple[str, str]] = field(default_factory=set)  # datasets and methods of cells without a record
-    cells: set[tuple[str, str]] = field(default_factory=set)  # of all cells
+    unrecorded: dict[tuple[str, str], set[int]] = field(default_factory=dict)  # seeds of cells without a record
+    cells: dict[tuple[str, str], set[int]] = field(default_factory=dict)  # of all cells, by dataset and method
 
     def without(self, key: Key, selection: str) -> dict[int, MetricRow]:
         """The rows without a value at the place of ``key``; a metric that failed has none of its mapping's keys."""
@@ -42,12 +42,13 @@ class Side:
 def side_of(name: str, records: Iterable[Record], missing: Iterable[Mapping[str, Any]] = ()) -> Side:
     """``records``, and the ``missing`` cells of their plan that have none."""
     side = Side(name)
-    side.unrecorded = {(cell["dataset"], cell["method"]) for cell in missing}
-    side.cells |= side.unrecorded
+    for cell in missing:
+        for seeds in (side.unrecorded, side.cells):
+            seeds.setdefault((cell["dataset"], cell["method"]), set()).add(cell["seed"])
     for record in records:
         method, dataset, seed = identity_of(record)
         side.records[method, dataset, seed] = record
-        side.cells.add((dataset, method))
+        side.cells.setdefault((dataset, method), set()).add(seed)
         for row in rows_of(record):
             key = (dataset, row.metric, method)
             if row.value is None:
