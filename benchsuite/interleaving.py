@@ -36,8 +36,8 @@ task = json.load(sys.stdin)
 import benchsuite
 from benchsuite.harness.registry import load_registry
 load_registry()
-files = [pathlib.Path(m.__file__).resolve() for m in list(sys.modules.values()) if getattr(m, "__file__", None)]
-if not any(file.is_relative_to(task["checkout"]) for file in files):
+files = [pathlib.Path(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())]
+if not any(file.is_absolute() and file.resolve().is_relative_to(task["checkout"]) for file in files):
     sys.exit(5)
 sys.exit(benchsuite.run(task["recipe"], out=task["out"]).exit_code)
 """

@@ -84,6 +84,7 @@ DAMAGE: dict[str, tuple[Callable[[str], str], str]] = {
     "empty": (lambda text: "", "is damaged: it is no JSON"),
     "a number changed by hand": (lambda text: text.replace("20.123456789012344", "20.2", 1), "was changed by hand"),
     "a merge": (lambda text: f"<<<<<<< HEAD\n{text}", "marks of a merge"),
+    "lists without end": (lambda text: "[" * 100_000, "is damaged: it is no JSON"),
     "another JSON": (lambda text: '{"a": 1}', "is JSON, but no baseline"),
     "a list": (lambda text: "[]", "is JSON, but no baseline"),
     "a later format": (
@@ -110,6 +111,24 @@ def test_damage_is_told_apart_and_says_what_to_do(case: str, written: tuple[Path
     with pytest.raises(BaselineError) as error:
         read_baseline(path)
     assert message in str(error.value) and "benchsuite baseline set" in str(error.value)
+
+
+def test_bytes_that_are_no_text_are_damage(written: tuple[Path, list[Record]]) -> None:
+    path, _ = written
+    path.write_bytes(path.read_bytes().replace(b'"digits"', b'"dig\xffits"', 1))
+    with pytest.raises(BaselineError, match="is damaged"):
+        read_baseline(path)
+
+
+def test_a_reason_may_hold_marks_of_a_merge_and_halves_of_characters(tmp_path: Path) -> None:
+    hostile = replace(broken("vae", 0, ["m"]), reason="\ud800 said\n<<<<<<< HEAD\n>>>>>>> theirs")
+    write_baseline(baseline_of(stored(tmp_path / "run", [hostile])), tmp_path / "b.json")
+    assert "<<<<<<< HEAD" in read_baseline(tmp_path / "b.json").records()[0].reason
+
+
+def test_metrics_that_were_scored_later_are_part_of_the_recipe(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", [scored("vae", 0, {"psnr": 1.0, "fd": 2.0})], recipe={"metrics": ["psnr"]})
+    assert baseline_of(run).recipe == {"metrics": ["psnr", "fd"], "samples": 10}
 
 
 def test_what_begins_as_a_baseline_is_one_even_if_it_is_damaged(

@@ -173,6 +173,7 @@ def test_other_data_are_changed_and_other_code_or_rounding_of_the_same_data_are_
     assert only(baseline, both).verdict == "changed"
     assert "the data changed: d1 -> d2" in only(baseline, both).reason
     assert only(baseline, made(range(5), data="d2")).verdict == "pass"
+    assert changes_of(baseline, made(range(5), data="d2")) == ("vae: data d1 -> d2",)
     assert only(baseline, made(range(5), dataset_fingerprint="e")).verdict == "pass"
 
 
@@ -228,11 +229,78 @@ def test_a_score_without_a_direction_is_not_gated_until_rules_give_it_one() -> N
         ([math.inf] * 3, [30.0, 31.0, 32.0], "regression"),
         ([30.0, 31.0, 32.0], [math.inf] * 3, "improved"),
         ([30.0, math.inf, 32.0], [30.0, 31.0, math.inf], "inconclusive"),
+        ([30.0, 31.0, 32.0], [30.0, math.inf, 32.0], "improved"),
     ],
 )
 def test_infinite_scores_are_told_without_a_test(before: list[float], after: list[float], verdict: str) -> None:
     sides = [[scored("pca", seed, {"psnr": value}) for seed, value in enumerate(values)] for values in (before, after)]
     assert only(*sides).verdict == verdict
+
+
+@pytest.mark.parametrize("direction", ["max", "min"])
+def test_a_score_that_becomes_infinitely_bad_at_some_seeds_is_a_regression(direction: str) -> None:
+    bad = -math.inf if direction == "max" else math.inf
+    run = made(range(4), direction=direction) + [scored("vae", 4, {"m": bad}, direction=direction)]
+    row = only(made(range(20), direction=direction), run)
+    assert (row.verdict, row.reason) == ("regression", "infinite at some seeds")
+
+
+def test_a_score_that_only_some_seeds_have_is_missing() -> None:
+    baseline, run = made(range(20)), made(range(5))
+    skipped = [_with(record, value=None, status="skipped", reason="no weights") for record in run[1:]]
+    row = only(baseline, [run[0], *skipped])
+    assert (row.verdict, row.reason) == ("missing", "no score at 4 seeds (1, 2, 3, 4): no weights")
+    unfinished = [{"method": "vae", "dataset": "digits", "seed": seed, "key": "k"} for seed in range(1, 5)]
+    row = only(baseline, run[:1], missing=unfinished)
+    assert row.verdict == "missing" and "no record, or no such key" in row.reason
+    assert (
+        only([*baseline[:10], *(replace(r, metrics=()) for r in baseline[10:])], [run[0], *skipped]).verdict == "pass"
+    )
+
+
+def test_what_was_skipped_and_fails_now_is_a_new_failure() -> None:
+    baseline = [_with(r, value=None, status="skipped", reason="no weights") for r in made(range(3))]
+    row = only(baseline, [scored("vae", seed, {"m": None}) for seed in range(3)])
+    assert (row.verdict, row.reason) == ("new failure", "error: ValueError: no")
+    rows = rows_of(made(range(3)), [*made(range(3)), broken("glo", 0, ["m"])])
+    assert [(row.method, row.verdict) for row in rows] == [("glo", "new"), ("vae", "pass")]
+
+
+def test_a_failure_of_the_baseline_on_a_dataset_that_is_gone_is_missing() -> None:
+    baseline = [scored("vae", 0, {"m": None}, dataset="toys"), *made(range(3))]
+    rows = {row.dataset: row.verdict for row in rows_of(baseline, made(range(3)))}
+    assert rows == {"toys": "missing", "digits": "pass"}
+
+
+def test_the_very_failures_of_the_baseline_are_not_new() -> None:
+    baseline = [*(broken("vae", seed, ["m"]) for seed in range(5)), *made(range(5, 20))]
+    first = only(baseline, [broken("vae", seed, ["m"]) for seed in range(5)])
+    assert (first.verdict, first.look) == ("inconclusive", "first")
+    assert only(baseline, baseline).verdict == "pass"
+
+
+def test_a_failed_seed_was_tried_and_leaves_no_look_to_come() -> None:
+    failing = [broken("vae", seed, ["m"]) for seed in (18, 19)]
+    row = only([*made(range(18)), *failing], [*made(range(17), 8.0, shift=60), broken("vae", 17, ["m"]), *failing])
+    assert row.verdict == "regression" and row.look == "last"
+
+
+def test_what_is_not_to_be_gated_closes_nothing_however_it_is_missing() -> None:
+    rules = rules_from({"direction": {"m": "none"}})
+    for run in ([], [broken("vae", 0, ["m"])], [_with(r, fingerprint="f2") for r in made(range(3))]):
+        assert only(made(range(3)), run, rules).verdict == "ungated"
+
+
+def test_rounding_around_zero_is_no_loss() -> None:
+    baseline = made(range(3), 0.0, 0.0, direction="min")
+    assert only(baseline, made(range(3), 1e-17, 0.0, direction="min")).verdict == "pass"
+    assert only(baseline, made(range(3), 1e-3, 0.0, direction="min")).verdict == "regression"
+
+
+def test_a_blow_up_at_some_seeds_is_a_regression() -> None:
+    baseline = made(range(20), 2.0, 0.2, direction="min")
+    blown = [scored("vae", seed, {"m": 10.0 ** (1 + seed / 2)}, direction="min") for seed in range(20)]
+    assert only(baseline, blown).verdict == "regression"
 
 
 def test_a_caution_is_shown_with_the_verdict() -> None:

@@ -93,7 +93,7 @@ def test_a_worse_method_closes_the_gate_and_is_written_where_it_was_asked_for(
     }
 
 
-@pytest.mark.parametrize(("by", "verdict", "code"), [(1.2, "inconclusive", 0), (2.5, "regression", 3)])
+@pytest.mark.parametrize(("by", "verdict", "code"), [(1.3, "inconclusive", 0), (2.5, "regression", 3)])
 def test_suspects_get_the_rest_of_the_baselines_seeds(
     by: float, verdict: str, code: int, command_line: CommandLine, run_of_eight: Path, tmp_path: Path
 ) -> None:
@@ -216,6 +216,47 @@ def test_a_sweep_is_run_as_a_whole_for_any_of_its_labels(run_of_eight: Path) -> 
 
     assert labels(["p[latent_dim=4]"]) == ["pca[latent_dim=[2,4]]@p"]
     assert labels(["vae", "g"]) == ["vae", "glo@g"]
+
+
+def test_a_run_is_found_by_its_name_with_and_without_running(command_line: CommandLine, run_of_eight: Path) -> None:
+    set_baseline(command_line, run_of_eight)
+    command_line("run", "-m", "pca[latent_dim=2]@m", *PCA[2:], "--seeds", "3", "--out", "runs/worse", check=0)
+    for flags in ((), ("--run",)):
+        found = command_line("gate", "worse", "-b", "b.json", "--json", *flags, check=3)
+        assert set(verdicts(found.stdout).values()) == {"regression"}
+    assert not Path("worse").exists()
+
+
+def test_a_recipe_that_is_given_goes_before_that_of_the_run(run_of_eight: Path, tmp_path: Path) -> None:
+    from benchsuite.harness.recipe import recipe_from
+    from benchsuite.results.baseline import baseline_of, write_baseline
+
+    write_baseline(baseline_of(RunStore(run_of_eight)), tmp_path / "b.json")
+    codes = []
+    for dim in (4, 2):
+        recipe = recipe_from({"methods": f"pca[latent_dim={dim}]@m", "metrics": "psnr", "samples": 100})
+        outcome = gating.run_and_gate(tmp_path / "b.json", tmp_path / "run", recipe=recipe)
+        assert outcome.gate is not None
+        codes.append({row.metric: row.verdict for row in outcome.gate.rows}["psnr"])
+    assert codes == ["pass", "regression"]
+
+
+def test_a_baseline_that_gates_nothing_is_refused(command_line: CommandLine) -> None:
+    command_line(
+        "run", "-m", "pca", "--metrics", "authpct", "--samples", "100", "--seeds", "3", "--out", "main", check=0
+    )
+    set_baseline(command_line, Path("main"))
+    assert "b.json has no score that can be gated" in command_line("gate", "main", "-b", "b.json", check=2).stderr
+    command_line("run", "-m", "pca", "--metrics", "fid,psnr", "--samples", "100", "--out", "skipped", check=0)
+    said = command_line("baseline", "set", "skipped", "--baseline", "s.json", check=0).stderr
+    assert "scores without a value are not gated: fid of pca on digits (skipped:" in said
+
+
+def test_rules_for_scores_that_nobody_has_are_named(command_line: CommandLine, run_of_eight: Path) -> None:
+    set_baseline(command_line, run_of_eight)
+    Path("rules.toml").write_text('[tolerance]\nfdd = "5%"\nfd = "5%"\n')
+    found = command_line("gate", str(run_of_eight), "-b", "b.json", "--rules", "rules.toml", check=0).stdout
+    assert "the rules name scores that neither side has: fdd" in found
 
 
 def test_an_empty_baseline_cannot_be_run(tmp_path: Path) -> None:

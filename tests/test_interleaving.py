@@ -82,7 +82,7 @@ def test_only_folders_of_the_checkout_move(tmp_path: Path) -> None:
     for folder in (top / "src", top / ".venv", other / "src"):
         folder.mkdir(parents=True)
     paths = [str(top / "src"), str(top / ".venv"), "/usr/lib", ""]
-    assert _moved(paths, top, other) == [str(other / "src"), str(top / "src"), str(top / ".venv"), "/usr/lib"]
+    assert _moved(paths, top, other) == [str(other / "src"), str(top / ".venv"), "/usr/lib"]
     with pytest.raises(UsageError, match="both commits would run the same code; install it from the checkout"):
         _moved(["/usr/lib"], top, other)
 
@@ -129,6 +129,14 @@ def test_a_slower_and_other_commit_is_found_against_the_one_before(repository: P
     assert order == ["HEAD~1", "this checkout", "this checkout", "HEAD~1", "HEAD~1", "this checkout"]
     worktrees = subprocess.run(["git", "worktree", "list"], cwd=repository, capture_output=True, text=True).stdout
     assert len(worktrees.splitlines()) == 1  # nothing is left behind
+
+
+def test_a_project_that_is_not_imported_from_its_checkout_is_refused(repository: Path) -> None:
+    made = benchsuite(repository, "run", "-m", "pca", "--metrics", "fd", "--samples", "100", "--out", "run")
+    assert made.returncode == 0, made.stderr
+    (repository / "src" / "slow-1.0.dist-info" / "entry_points.txt").unlink()  # nothing imports from src then
+    found = benchsuite(repository, "gate", "run", "--against", "HEAD", "--seeds", "3")
+    assert found.returncode == 2 and "would run the same code" in found.stderr
 
 
 def test_a_commit_that_is_not_there_is_named(repository: Path) -> None:

@@ -64,14 +64,21 @@ def test_the_tests_can_be_listed_without_running_anything(project: Path, tmp_pat
         (("--benchsuite", "absent.toml"), "--benchsuite: there is no file absent.toml"),
         (("--benchsuite", "gate.toml", "--benchsuite-baseline", "no.json"), "there is no file no.json; set one"),
         (("--benchsuite", "gate.toml", "--benchsuite-baseline", "pytest.ini"), "pytest.ini is damaged: it is no JSON"),
+        (("--benchsuite", "gate.toml", "--benchsuite-rules", "no.toml"), "--benchsuite-rules: cannot read the rules"),
     ],
 )
 def test_what_is_missing_or_unreadable_is_said_before_anything_runs(
     arguments: tuple[str, ...], message: str, project: Path
 ) -> None:
-    found = pytest_in(project, *arguments)
+    found = pytest_in(project, *arguments, "--benchsuite-out", "runs/never")
+    assert "INTERNALERROR" not in found.stdout + found.stderr
     assert found.returncode not in (0, 5) and message in found.stdout + found.stderr
-    assert not (project / "runs" / "x").exists()
+    assert not list((project / "runs").glob("never*"))
+
+
+def test_one_verdict_is_chosen_by_its_name(project: Path) -> None:
+    found = pytest_in(project, "--benchsuite", "gate.toml", "gate.toml::m-digits-fd")
+    assert found.returncode == 0 and "1 passed" in found.stdout and "PASSED gate.toml::m-digits-fd" in found.stdout
 
 
 def test_without_the_option_pytest_pays_nothing_for_the_plugin(project: Path) -> None:

@@ -93,7 +93,7 @@ def _seeds(found: Sequence[int], common: Sequence[int]) -> str:
 
 def _between(a: Record, b: Record) -> list[Difference]:
     """What differs between two cells of one method, dataset and seed."""
-    if a.cell == b.cell and a.device == b.device:
+    if a.cell == b.cell and a.device == b.device and a.data == b.data:
         return []
     one, other = a.cell, b.cell
     keyed = differences({"method": one.method_name}, {"method": other.method_name})

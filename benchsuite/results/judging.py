@@ -46,7 +46,7 @@ def verdicts_on(baseline: Evidence, run: Evidence, terms: Terms, *, escalates: b
     rows, comparisons = judge(before, after, run.missing, rules, escalates=escalates)
     if all(row.verdict in ("new", "ungated") for row in rows):
         raise BaselineError(
-            f"{baseline.name} has no score that could be gated; set one with metrics that have a direction"
+            f"{baseline.name} has no score that can be gated; set one with metrics that have a direction"
         )
     environments = run_changes(*({"environment": side.run.get("environment")} for side in (baseline, run)))
     found = Gate(
