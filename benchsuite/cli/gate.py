@@ -14,6 +14,7 @@ from benchsuite.harness import server
 from benchsuite.harness.recipe import MOST_SEEDS
 from benchsuite.kit.files import write_text
 from benchsuite.kit.text import clean, clipped
+from benchsuite.results.verdicts import EXIT_NO_BASELINE
 
 if TYPE_CHECKING:
     from benchsuite.gating import GateOutcome
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 200
 _LONGEST = 1000
-_EXIT_NO_BASELINE, _EXIT_INTERRUPTED = 4, 130
+_EXIT_INTERRUPTED = 130
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -148,7 +149,7 @@ def _given(path: Path | None) -> Path:
 
 def _no_baseline(baseline: Path, allowed: bool, as_json: bool) -> int:
     said = f"there is no baseline {baseline}; set one from a run: benchsuite baseline set RUN --baseline {baseline}"
-    code = 0 if allowed else _EXIT_NO_BASELINE
+    code = 0 if allowed else EXIT_NO_BASELINE
     click.echo(f"{'Warning' if allowed else 'Error'}: {said}", err=True)
     if as_json:
         click.echo(json.dumps({"baseline": str(baseline), "exit_code": code, "problem": said, "rows": []}, indent=1))

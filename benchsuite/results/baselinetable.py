@@ -41,9 +41,9 @@ class BaselineRow(NamedTuple):
         }
 
 
-def baseline_table(baseline: Baseline, rules: Rules | None = None) -> list[BaselineRow]:
-    """A row for each score that has values."""
-    rules = rules or Rules()
+def baseline_table(baseline: Baseline) -> list[BaselineRow]:
+    """A row for each score that has values, by the rules where none are given."""
+    rules = Rules()
     side = side_of("the baseline", baseline.records())
     gated = sum(row.direction != "none" for row in side.rows.values())
     rows = []
