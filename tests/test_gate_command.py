@@ -76,6 +76,7 @@ def test_a_worse_method_closes_the_gate_and_is_written_where_it_was_asked_for(
     command_line("run", "-m", "pca[latent_dim=2]@m", *PCA[2:], "--seeds", "5", "--out", "worse", check=0)
     files = ("--junit", "gate.xml", "--summary", "summary.md", "--comment", "comment.md")
     found = command_line("gate", "worse", "-b", "b.json", *files, check=3)
+    assert "If this is meant, set the baseline again" in found.stdout
     assert "Gate closed: 2 regression" in found.stdout and "m: latent_dim 4 -> 2" in found.stdout
     suite_ = ElementTree.parse("gate.xml").getroot().find("testsuite")
     assert suite_ is not None and (suite_.get("tests"), suite_.get("failures")) == ("2", "2")

@@ -184,7 +184,16 @@ def _print(outcome: GateOutcome, gate: Gate, as_json: bool) -> None:
         click.echo(json.dumps(gate.to_json(), indent=1, allow_nan=False))
         return
     from benchsuite.cli.tables import print_frame
-    from benchsuite.results.gatetexts import apart, headline, legend, reasons, same_bits, several_datasets, table_of
+    from benchsuite.results.gatetexts import (
+        advice,
+        apart,
+        headline,
+        legend,
+        reasons,
+        same_bits,
+        several_datasets,
+        table_of,
+    )
 
     same, told = apart(gate.rows)
     if told:
@@ -201,6 +210,8 @@ def _print(outcome: GateOutcome, gate: Gate, as_json: bool) -> None:
         click.echo(f"\nNote: {_line(notice)}")
     click.echo(f"\nRun: {outcome.store.path}")
     click.echo(headline(gate))
+    if gate.blocking:
+        click.echo(_line(advice(gate)))
 
 
 def _list(title: str, sentences: list[str] | tuple[str, ...]) -> None:

@@ -25,6 +25,16 @@ def headline(gate: Gate) -> str:
     return f"Gate {'closed' if gate.blocking else 'open'}: {counts}"
 
 
+def advice(gate: Gate) -> str:
+    """What to do about a gate that is closed; empty where it is open."""
+    if not gate.blocking:
+        return ""
+    return (
+        "If this is meant, set the baseline again in the same change, from a run with all its seeds: benchsuite "
+        f"baseline set RUN --baseline {gate.baseline}"
+    )
+
+
 def apart(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     """The rows that pass because their bits are the baseline's, of which there is nothing to tell, and the others."""
     return [row for row in rows if row.by == "bits"], [row for row in rows if row.by != "bits"]
@@ -108,7 +118,7 @@ def _sds(row: Row) -> str:
 
 def summary(gate: Gate) -> str:
     """Markdown for the summary of a step: headline, notices, all verdicts, reasons and what changed."""
-    parts = [f"## {headline(gate)}", *(_quoted(gate.notices))]
+    parts = [f"## {headline(gate)}", *_quoted([*gate.notices, advice(gate)])]
     same, told = apart(gate.rows)
     if told:
         parts += [frame_table(table_of(told, with_dataset=several_datasets(gate))), legend(gate)]
@@ -125,7 +135,7 @@ def comment(gate: Gate) -> str:
     """Markdown for a comment on a pull request: what blocks in sight, the rest folded; within GitHub's limit."""
     same, told = apart(gate.rows)
     seen = [row for row in told if row.verdict not in ("pass", "ungated")]
-    parts = [f"### {headline(gate)}", *_quoted(gate.notices)]
+    parts = [f"### {headline(gate)}", *_quoted([*gate.notices, advice(gate)])]
     if seen:
         parts.append(frame_table(table_of(seen, with_dataset=several_datasets(gate))))
     parts += _lists(gate)
@@ -152,7 +162,7 @@ def several_datasets(gate: Gate) -> bool:
 
 
 def _quoted(notices: Sequence[str]) -> list[str]:
-    return [f"> {clean(notice)}" for notice in notices]
+    return [f"> {clean(notice)}" for notice in notices if notice]
 
 
 def _lists(gate: Gate) -> list[str]:
