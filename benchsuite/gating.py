@@ -8,21 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchsuite import suite
-from benchsuite.contracts import Record
 from benchsuite.errors import BaselineError, PluginError, StoreError
 from benchsuite.harness.binding import bind
 from benchsuite.harness.environment import describe
 from benchsuite.harness.recipe import Recipe, Selection, recipe_from
 from benchsuite.harness.registry import load_registry
 from benchsuite.harness.store import RunStore, find_run, uncollected
-from benchsuite.kit.files import digest, write_text
+from benchsuite.kit.files import digest
 from benchsuite.results.baseline import Baseline, read_baseline
 from benchsuite.results.gathering import of_run
 from benchsuite.results.judging import Evidence, Terms, verdicts_on
+from benchsuite.results.moreseeds import FOLDER, adopt, disown, more_seeds
 from benchsuite.results.verdicts import Gate
-
-_MORE = "more-seeds"  # the run, inside the run's folder, of the seeds that suspects are given
-_OF = "of.txt"  # what it belongs to
 
 
 @dataclass(frozen=True)
@@ -73,11 +70,11 @@ def run_and_gate(
     more = _more(chosen, against, found)
     if more is None:
         return GateOutcome(found, outcome.store)
-    (outcome.store.path / _MORE / _OF).unlink(missing_ok=True)
-    again = suite.run(more, out=outcome.store.path / _MORE, observer=observer)
+    disown(outcome.store)
+    again = suite.run(more, out=outcome.store.path / FOLDER, observer=observer)
     if again.interrupted:
         return GateOutcome(None, outcome.store)
-    write_text(again.store.path / _OF, _identity(outcome.store))
+    adopt(outcome.store)
     return GateOutcome(_verdicts(against, baseline, outcome.store, terms, escalates=True), outcome.store)
 
 
@@ -133,26 +130,10 @@ def _selecting(kind: str, selections: Sequence[Selection], labels: set[str]) -> 
     return tuple(chosen)
 
 
-def _identity(store: RunStore) -> str:
-    """Of the cells of a run and what they were scored by, which are others when code has changed."""
-    records = store.records()
-    return digest(sorted((record.cell.key, sorted({row.fingerprint for row in record.metrics})) for record in records))
-
-
 def _verdicts(baseline: Baseline, path: Path, store: RunStore, terms: Terms, *, escalates: bool) -> Gate:
     with uncollected():
         gathered = of_run(store, store.records())
-        records = [*gathered.records, *_of_more_seeds(store)]
+        records = [*gathered.records, *more_seeds(store)]
         run = Evidence(str(store.path), records, gathered.missing, gathered.contents[0])
         known = Evidence(str(path), baseline.records(), run=baseline.to_run())
         return verdicts_on(known, run, terms, escalates=escalates)
-
-
-def _of_more_seeds(store: RunStore) -> list[Record]:
-    """The records that an earlier gate has added to this very run."""
-    more = RunStore(store.path / _MORE)
-    try:
-        belongs = (more.path / _OF).read_text(encoding="utf-8") == _identity(store)
-    except OSError:
-        return []
-    return more.records() if belongs else []

@@ -21,6 +21,7 @@ from benchsuite.contracts import Record
 from benchsuite.errors import UsageError
 from benchsuite.gating import GateOutcome
 from benchsuite.harness.recipe import Recipe, recipe_from
+from benchsuite.harness.registry import load_registry
 from benchsuite.harness.store import RunStore, find_run
 from benchsuite.results.baseline import read_baseline
 from benchsuite.results.judging import Evidence, Terms, verdicts_on
@@ -66,7 +67,8 @@ def gate_against(
     folder = suite.run_folder(recipe, Path("runs") / f"against-{commit[:8]}-{recipe.identity()}", fresh=True)
     theirs, ours = (folder / name for name in ("theirs", "ours"))
     with _checkout(top, commit) as other:
-        code = {theirs: (other, _moved(sys.path, top, other)), ours: (top, [path for path in sys.path if path])}
+        roots = [*_import_roots(), *sys.path]
+        code = {theirs: (other, _moved(roots, top, other)), ours: (top, [path for path in sys.path if path])}
         for number, seed in enumerate(recipe.seeds):
             order = (theirs, ours) if number % 2 == 0 else (ours, theirs)
             for side in order:
@@ -126,6 +128,18 @@ def _checkout(top: Path, commit: str) -> Iterator[Path]:
             subprocess.run(["git", "worktree", "remove", "--force", str(other)], cwd=top, capture_output=True)
 
 
+def _import_roots() -> list[str]:
+    """The folders that modules are imported from, also those that an editable install does not put on the path."""
+    load_registry()
+    found: dict[str, None] = {}
+    for name, module in list(sys.modules.items()):
+        file = Path(getattr(module, "__file__", None) or "")
+        if file.is_absolute() and file.exists():
+            depth = name.count(".") + (file.name == "__init__.py")
+            found[str(file.parents[depth])] = None
+    return [*found]
+
+
 def _moved(paths: Sequence[str], top: Path, other: Path) -> list[str]:
     """Python's path with the folders of the checkout ``top`` that ``other`` has too taken from there.
 
@@ -139,7 +153,7 @@ def _moved(paths: Sequence[str], top: Path, other: Path) -> list[str]:
         found.append(str(there) if there is not None and there.exists() else path)
     if not moved:
         raise UsageError(_one_code(top))
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _one_code(top: Path) -> str:

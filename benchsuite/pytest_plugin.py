@@ -40,7 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
     recipe: Path | None = config.getoption("benchsuite")
     if recipe is None:
         return
-    for path, remedy in ((recipe, ""), (_baseline(config), "; set one: benchsuite baseline set RUN --baseline FILE")):
+    baseline = _baseline(config)
+    for path, remedy in ((recipe, ""), (baseline, f"; set one: benchsuite baseline set RUN --baseline {baseline}")):
         if not path.is_file():
             raise pytest.UsageError(f"--benchsuite: there is no file {path}{remedy}")
     _check_rules(config)

@@ -73,6 +73,14 @@ def test_the_same_run_gives_the_same_file(written: tuple[Path, list[Record]], tm
     assert (tmp_path / "again.json").read_bytes() == path.read_bytes()
 
 
+def test_a_run_without_a_score_that_can_be_gated_is_no_baseline(tmp_path: Path) -> None:
+    failed = stored(tmp_path / "failed", [broken("vae", seed, ["m"]) for seed in range(3)])
+    undirected = stored(tmp_path / "undirected", [scored("vae", 0, {"m": 1.0}, direction="none")])
+    for run in (failed, undirected):
+        with pytest.raises(BaselineError, match="has no score that can be gated: none with a value and a direction"):
+            baseline_of(run)
+
+
 def test_a_run_that_is_not_finished_is_no_baseline(tmp_path: Path) -> None:
     run = stored(tmp_path / "run", _records(2), missing=[cell("dcgan", 3)])
     with pytest.raises(BaselineError, match="is not finished: 1 cell without a record; its own command goes on"):
@@ -84,7 +92,11 @@ DAMAGE: dict[str, tuple[Callable[[str], str], str]] = {
     "empty": (lambda text: "", "is damaged: it is no JSON"),
     "a number changed by hand": (lambda text: text.replace("20.123456789012344", "20.2", 1), "was changed by hand"),
     "a merge": (lambda text: f"<<<<<<< HEAD\n{text}", "marks of a merge"),
-    "lists without end": (lambda text: "[" * 100_000, "is damaged: it is no JSON"),
+    "lists without end": (lambda text: "[" * 100_000, "is no baseline, but another file"),
+    "lists without end in it": (
+        lambda text: text.replace('"recipe": {', '"recipe": ' + "[" * 100_000, 1),
+        "is damaged",
+    ),
     "another JSON": (lambda text: '{"a": 1}', "is JSON, but no baseline"),
     "a list": (lambda text: "[]", "is JSON, but no baseline"),
     "a later format": (
@@ -110,7 +122,7 @@ def test_damage_is_told_apart_and_says_what_to_do(case: str, written: tuple[Path
     assert path.read_text() != before
     with pytest.raises(BaselineError) as error:
         read_baseline(path)
-    assert message in str(error.value) and "benchsuite baseline set" in str(error.value)
+    assert message in str(error.value) and "--baseline" in str(error.value)
 
 
 def test_bytes_that_are_no_text_are_damage(written: tuple[Path, list[Record]]) -> None:
@@ -122,7 +134,8 @@ def test_bytes_that_are_no_text_are_damage(written: tuple[Path, list[Record]]) -
 
 def test_a_reason_may_hold_marks_of_a_merge_and_halves_of_characters(tmp_path: Path) -> None:
     hostile = replace(broken("vae", 0, ["m"]), reason="\ud800 said\n<<<<<<< HEAD\n>>>>>>> theirs")
-    write_baseline(baseline_of(stored(tmp_path / "run", [hostile])), tmp_path / "b.json")
+    run = stored(tmp_path / "run", [hostile, scored("vae", 1, {"m": 1.0})])
+    write_baseline(baseline_of(run), tmp_path / "b.json")
     assert "<<<<<<< HEAD" in read_baseline(tmp_path / "b.json").records()[0].reason
 
 

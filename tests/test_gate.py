@@ -70,7 +70,9 @@ def test_a_few_seeds_suspect_and_the_rest_decides() -> None:
     baseline, run = made(range(20)), made(range(20), 8.7, shift=60)
     first = only(baseline, run[:5], escalates=True)
     assert (first.verdict, first.look) == ("inconclusive", "first")
-    assert "suspected at 5 of the baseline's 20 seeds; --run runs the others" in first.reason
+    assert (
+        "suspected at 5 of the baseline's 20 seeds (p 0.0" in first.reason and "--run runs the others" in first.reason
+    )
     assert only(baseline, run, escalates=True).verdict == "regression"
 
 

@@ -43,17 +43,17 @@ def gate(*rows: Row, **given: object) -> Gate:
 def test_a_row_says_by_how_much_and_what_could_have_been_seen() -> None:
     (row,) = table_of([WORSE], with_dataset=False).to_dict("records")
     assert row == {
-        "score": "fd of vae",
+        "score": "fd ↓ of vae",
         "verdict": "regression",
         "baseline": "2.000",
         "this run": "3.000",
-        "worse by": "1.000 ± 0.200",
-        "p": "<0.0001",
+        "worse by": "1.000 ± 0.200 (+50.0%)",
+        "p": "≤0.0001",
         "seen from": "0.4500",
         "seeds": "20 / 20",
     }
     text = described(WORSE)
-    assert "worse by 1.000 ± 0.200, tolerance 0.002000, 4.0 seed standard deviations" in text
+    assert "worse by 1.000 ± 0.200 (+50.0%), tolerance 0.002000, 4.0 seed standard deviations" in text
     assert "a loss of 0.4500 would be seen with 95% probability" in text
 
 
@@ -86,7 +86,7 @@ def test_a_comment_shows_what_matters_and_folds_the_rest() -> None:
     seen, _, folded = text.partition("<details>")
     assert (
         text.startswith(comment_mark(gate()))
-        and "fd of vae" in seen
+        and "fd ↓ of vae" in seen
         and "psnr of vae" not in seen
         and "psnr of vae" in folded
     )
@@ -95,7 +95,7 @@ def test_a_comment_shows_what_matters_and_folds_the_rest() -> None:
 def test_a_comment_fits_into_what_github_takes() -> None:
     many = [Row(f"m{i}" * 10, "digits", "fd", "regression", f"reason {i} " * 20) for i in range(2000)]
     text = comment(gate(*many))
-    assert len(text) < 65_536 and "Gate closed: 2000 regression" in text and "the step's summary has it" in text
+    assert len(text) < 65_536 and "Gate closed: 2000 regressions" in text and "the step's summary has it" in text
     marked = [Row("vae", "digits", f"m{i} @a #1 $x$ " * 4, "regression") for i in range(460)]
     assert len(comment(gate(*marked))) < 65_536
     assert len(summary(gate(*(many * 8))).encode()) < 2**20

@@ -110,7 +110,7 @@ def list_(folder: Path, as_json: bool) -> None:
     if not rows:
         click.echo(f"no baseline in {folder}; make one: benchsuite baseline set RUN --baseline FILE")
     for row in rows:
-        click.echo(f"{row['file']}: {clean(str(row['problem']), markdown=False) or row['described']}")
+        click.echo(clean(str(row["problem"]), markdown=False) or f"{row['file']}: {row['described']}")
 
 
 def _json_files(folder: Path) -> Iterator[Path]:
@@ -143,18 +143,21 @@ def _described(baseline: Baseline) -> str:
     datasets = named(entry.dataset for entry in baseline.entries)
     seeds = {seed for entry in baseline.entries for seed in entry.seeds}
     scores = {(entry.method, entry.dataset, metric) for entry in baseline.entries for metric in entry.scores}
-    commit = str(baseline.environment.get("project") or baseline.environment.get("commit") or "")[:8]
-    at = f", at {commit}" if commit else ""
+    commit, changes, _ = str(baseline.environment.get("project") or "").partition("+changes")
+    at = f", at {commit[:8]}{' and changes' if changes else ''}" if commit else ""
     return f"{methods} on {datasets}, {plural(len(seeds), 'seed')}, {plural(len(scores), 'score')}{at}"
 
 
 def _warnings(baseline: Baseline) -> list[str]:
-    seeds = len({seed for entry in baseline.entries for seed in entry.seeds})
-    failed = [f"{entry.method} on {entry.dataset}" for entry in baseline.entries if entry.failed]
+    tried: dict[tuple[str, str], list[int]] = {}
+    for entry in baseline.entries:
+        tried.setdefault((entry.method, entry.dataset), []).extend(entry.seeds)
+    seeds = min(map(len, tried.values()))
     warnings = []
     if seeds < _ADVISED:
         kind = "allows tolerances alone, and no test" if seeds < 3 else "finds large losses only"
-        warnings.append(f"a baseline of {plural(seeds, 'seed')} {kind}; {_ADVISED} are advised: --seeds {_ADVISED}")
+        advice = f"{_ADVISED} are advised: run it with --seeds {_ADVISED}"
+        warnings.append(f"a baseline of {plural(seeds, 'seed')} {kind}; {advice}")
     empty = [
         f"{metric} of {entry.method} on {entry.dataset} ({named(scores.without.values(), most=1)})"
         for entry in baseline.entries
@@ -163,6 +166,12 @@ def _warnings(baseline: Baseline) -> list[str]:
     ]
     if empty:
         warnings.append(f"scores without a value are not gated: {named(empty)}")
-    if failed:
-        warnings.append(f"cells failed, and are expected to: {named(failed)}")
+    failures: dict[tuple[str, str], int] = {}
+    for entry in baseline.entries:
+        if entry.failed:
+            place = (entry.method, entry.dataset)
+            failures[place] = failures.get(place, 0) + len(entry.failed)
+    if failures:
+        found = (f"{m} on {d}, {count} of {plural(len(tried[m, d]), 'seed')}" for (m, d), count in failures.items())
+        warnings.append(f"cells failed, and may go on failing as often: {'; '.join(found)}")
     return warnings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchsuite.cli.options import json_flag
-from benchsuite.errors import UsageError
+from benchsuite.errors import BenchsuiteError, UsageError
 from benchsuite.harness import server
 from benchsuite.harness.recipe import MOST_SEEDS
 from benchsuite.kit.files import write_text
@@ -18,12 +18,13 @@ from benchsuite.results.verdicts import EXIT_NO_BASELINE
 
 if TYPE_CHECKING:
     from benchsuite.gating import GateOutcome
-    from benchsuite.results.rules import Rules
+    from benchsuite.results.judging import Terms
     from benchsuite.results.verdicts import Gate
 
 _MOST_ROWS = 200
 _LONGEST = 1000
 _EXIT_INTERRUPTED = 130
+_LEAST_PAIRS = 3
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -72,35 +73,51 @@ def command(
     benchsuite gate runs/candidate --against main
     """
     _check_flags(run, baseline, runs, against, timing=timing, jobs=jobs, device=device, seeds=seeds)
-    if against is None and baseline is not None and not baseline.exists():
-        return _no_baseline(baseline, allow_missing_baseline, as_json)
     for file in (junit, summary, comment):  # before hours are spent
         _check_writable(file)
+    if against is None and baseline is not None and not baseline.exists():
+        problem = (
+            f"there is no baseline {baseline}; set one from a run: benchsuite baseline set RUN --baseline {baseline}"
+        )
+        _write_problem(problem, junit, summary, comment)
+        return _no_baseline(problem, baseline, allow_missing_baseline, as_json)
     if runs:
         server.start_early()
-    from benchsuite.cli.progress import watch
-    from benchsuite.results.judging import Terms
-
-    terms = Terms(_rules(rules_file, seeds), strict=strict, timing=timing)
-    if against is not None:
-        from benchsuite.interleaving import gate_against
-
-        outcome = gate_against(against, run, baseline, terms, device=device, say=_say)
-    elif runs:
-        from benchsuite.gating import run_and_gate
-
-        with watch() as observer:
-            outcome = run_and_gate(_given(baseline), run, terms, jobs=jobs, device=device, observer=observer)
-    else:
-        from benchsuite.gating import gate
-
-        outcome = gate(_given(baseline), _given(run), terms)
+    try:
+        outcome = _outcome(run, baseline, runs, against, _terms(rules_file, seeds, strict, timing), jobs, device)
+    except BenchsuiteError as error:
+        _write_problem(str(error), junit, summary, comment)
+        raise
     if outcome.gate is None:
         click.echo("interrupted; what is finished is kept, and the same command goes on", err=True)
         return _EXIT_INTERRUPTED
     _print(outcome, outcome.gate, as_json)
     _write(outcome.gate, junit, summary, comment)
     return outcome.gate.exit_code
+
+
+def _outcome(
+    run: Path | None,
+    baseline: Path | None,
+    runs: bool,
+    against: str | None,
+    terms: Terms,
+    jobs: int | None,
+    device: str | None,
+) -> GateOutcome:
+    """What the flags ask for."""
+    from benchsuite.cli.progress import watch
+
+    if against is not None:
+        from benchsuite.interleaving import gate_against
+
+        return gate_against(against, run, baseline, terms, device=device, say=_say)
+    from benchsuite.gating import gate, run_and_gate
+
+    if not runs:
+        return gate(_given(baseline), _given(run), terms)
+    with watch() as observer:
+        return run_and_gate(_given(baseline), run, terms, jobs=jobs, device=device, observer=observer)
 
 
 def _say(line: str) -> None:
@@ -122,6 +139,10 @@ def _check_flags(
     if against is not None:
         if run is not None and baseline is not None:
             raise UsageError("--against takes one recipe: that of RUN, or that of --baseline FILE; drop one")
+        if seeds is not None and seeds < _LEAST_PAIRS:
+            raise UsageError(
+                f"--seeds {seeds} is not allowed with --against, which needs at least {_LEAST_PAIRS} pairs"
+            )
         if runs or timing or jobs:
             raise UsageError(
                 "--against runs both sides one cell at a time, times and all; drop --run, --timing and --jobs"
@@ -137,9 +158,12 @@ def _check_flags(
 
 def _check_writable(file: Path | None) -> None:
     if file is not None:
+        there = file.exists()
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8"):
             pass
+        if not there:
+            file.unlink()
 
 
 def _given(path: Path | None) -> Path:
@@ -147,22 +171,36 @@ def _given(path: Path | None) -> Path:
     return path
 
 
-def _no_baseline(baseline: Path, allowed: bool, as_json: bool) -> int:
-    said = f"there is no baseline {baseline}; set one from a run: benchsuite baseline set RUN --baseline {baseline}"
+def _no_baseline(problem: str, baseline: Path, allowed: bool, as_json: bool) -> int:
     code = 0 if allowed else EXIT_NO_BASELINE
-    click.echo(f"{'Warning' if allowed else 'Error'}: {said}", err=True)
+    click.echo(f"{'Warning' if allowed else 'Error'}: {problem}", err=True)
     if as_json:
-        click.echo(json.dumps({"baseline": str(baseline), "exit_code": code, "problem": said, "rows": []}, indent=1))
+        click.echo(json.dumps({"baseline": str(baseline), "exit_code": code, "problem": problem, "rows": []}, indent=1))
     return code
 
 
-def _rules(path: Path | None, seeds: int | None) -> Rules:
+def _terms(rules_file: Path | None, seeds: int | None, strict: bool, timing: bool) -> Terms:
     from dataclasses import replace
 
+    from benchsuite.results.judging import Terms
     from benchsuite.results.rules import Rules, read_rules
 
-    rules = read_rules(path) if path else Rules()
-    return replace(rules, seeds=seeds) if seeds else rules
+    rules = read_rules(rules_file) if rules_file else Rules()
+    return Terms(replace(rules, seeds=seeds or rules.seeds), strict=strict, timing=timing)
+
+
+def _write_problem(problem: str, junit: Path | None, summary: Path | None, comment: Path | None) -> None:
+    """What CI shows where there are no verdicts: not those of before, and not nothing."""
+    from benchsuite.results import gatetexts
+    from benchsuite.results.junit import junit_problem
+
+    if junit:
+        write_text(junit, junit_problem(problem))
+    if comment:
+        write_text(comment, gatetexts.problem(problem))
+    if summary:
+        with summary.open("a", encoding="utf-8") as file:
+            file.write(gatetexts.problem(problem))
 
 
 def _write(gate: Gate, junit: Path | None, summary: Path | None, comment: Path | None) -> None:
@@ -201,7 +239,8 @@ def _print(outcome: GateOutcome, gate: Gate, as_json: bool) -> None:
         print_frame(table_of(told[:_MOST_ROWS], with_dataset=several_datasets(gate)))
         if len(told) > _MOST_ROWS:
             click.echo(f"\nand {len(told) - _MOST_ROWS} rows more, which --json has")
-        click.echo(f"\n{legend(gate)}")
+        if explained := legend(gate):
+            click.echo(f"\n{explained}")
     if same:
         click.echo(f"\n{same_bits(same)}")
     _list("", reasons(gate.rows))
@@ -209,6 +248,8 @@ def _print(outcome: GateOutcome, gate: Gate, as_json: bool) -> None:
     for notice in gate.notices:
         click.echo(f"\nNote: {_line(notice)}")
     click.echo(f"\nRun: {outcome.store.path}")
+    if any(row.verdict == "new failure" for row in gate.rows):
+        click.echo("The log of each cell is in its folder: cells/*/log.txt")
     click.echo(headline(gate))
     if gate.blocking:
         click.echo(_line(advice(gate)))

@@ -57,7 +57,7 @@ class _Lines(Observer):
         self._done = self._total = 0
 
     def planned(self, plan: Plan, store: RunStore) -> None:
-        self._total = sum(p.action != "done" for p in plan.cells)
+        self._done, self._total = 0, sum(p.action != "done" for p in plan.cells)
         click.echo(_summary(plan, store), err=True)
 
     def finished(self, record: Record) -> None:

@@ -23,6 +23,7 @@ from benchsuite.harness.store import RunStore
 from benchsuite.kit.files import digest, write_text
 from benchsuite.kit.text import json_safe, plural
 from benchsuite.results.gathering import of_run
+from benchsuite.results.moreseeds import more_seeds
 
 FORMAT = 1
 _MARK = "benchsuite_baseline"
@@ -90,10 +91,13 @@ def baseline_of(run: RunStore) -> Baseline:
     if not gathered.cells:
         raise BaselineError(f"{run.path} has no cell of its plan; run its command first")
     (content,) = gathered.contents
+    records = [*gathered.records, *more_seeds(run)]
+    scored = [row for record in records for row in record.metrics if row.value is not None]
+    if all(row.direction == "none" for row in scored):
+        raise BaselineError(f"{run.path} has no score that can be gated: none with a value and a direction")
     entries: dict[str, list[Record]] = {}
-    for record in gathered.records:
+    for record in records:
         entries.setdefault(digest(_shared(record)), []).append(record)
-    scored = [row for record in gathered.records for row in record.metrics if row.value is not None]
     protocols = {row.fingerprint: _protocol(row) for row in scored}
     environment = {name: value for name, value in content.get("environment", {}).items() if name in _ENVIRONMENT}
     recipe = _recipe(content["recipe"], gathered.records)
@@ -118,7 +122,7 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
 
 def read_baseline(path: Path) -> Baseline:
     """The baseline in ``path``. Raises BaselineError, which tells another file, another version and damage apart."""
-    again = "set it again from a run: benchsuite baseline set RUN --baseline FILE"
+    again = f"set it again from a run: benchsuite baseline set RUN --baseline {path}"
     try:
         text = path.read_bytes()
     except OSError as error:
@@ -128,6 +132,8 @@ def read_baseline(path: Path) -> Baseline:
     try:
         content = msgspec.json.decode(text)
     except (ValueError, RecursionError) as error:  # msgspec's own, or of text that is no UTF-8
+        if text.strip() and not is_baseline(path):
+            raise BaselineError(f"{path} is no baseline, but another file; name one with --baseline") from None
         damage = f"{path} is damaged: it is no JSON ({error}); take it from version control, or {again}"
         raise BaselineError(damage) from None
     if not isinstance(content, dict) or _MARK not in content:

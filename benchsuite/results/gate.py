@@ -21,6 +21,7 @@ from benchsuite.results.matching import Pair, joined, match, ordered
 from benchsuite.results.rules import Rules
 from benchsuite.results.sides import side_of
 from benchsuite.results.statistics import holm
+from benchsuite.results.summary import p_value
 from benchsuite.results.verdicts import Row, in_order
 
 BASELINE, RUN = "the baseline", "this run"
@@ -102,7 +103,8 @@ def _decided(row: Row, of_row: Difference, p_worse: float, p_better: float, rule
     if -row.loss > tolerance and p_better <= rules.alarm:
         return replace(row, verdict="improved")
     if row.look == "first" and of_row.p_worse <= rules.screen and row.loss + row.half_width > tolerance:
-        more = f"suspected at {row.seeds} of the baseline's {plural(row.seeds_baseline, 'seed')}; --run runs the others"
+        at = f"{row.seeds} of the baseline's {plural(row.seeds_baseline, 'seed')}"
+        more = f"suspected at {at} (p {p_value(of_row.p_worse)} by itself); --run runs the others"
         return replace(row, verdict="inconclusive", reason=joined(row.reason, more))
     if row.look == "last" and row.loss > tolerance and p_worse <= rules.screen:
         why = "a loss that the seeds neither prove nor let pass"

@@ -16,13 +16,18 @@ _MOST_CHARACTERS = 65_000  # of a comment; GitHub takes 65,536
 _MOST_BYTES = 1_000_000  # of a summary; GitHub takes a mebibyte
 _LONGEST = 300
 _NONE = "–"
+_ARROWS = {"max": " ↑", "min": " ↓", "none": ""}
 _HOW = {"test": "", "bits": "same bits", "smoke": "smoke: tolerance alone", "rate": "rate of failures", "": ""}
 
 
 def headline(gate: Gate) -> str:
     """``Gate closed: 1 regression, 23 pass``."""
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in gate.counts.items()) or "nothing to compare"
+    counts = ", ".join(_counted(*found) for found in gate.counts.items()) or "nothing to compare"
     return f"Gate {'closed' if gate.blocking else 'open'}: {counts}"
+
+
+def _counted(verdict: str, count: int) -> str:
+    return plural(count, verdict) if verdict in ("regression", "new failure") else f"{count} {verdict}"
 
 
 def advice(gate: Gate) -> str:
@@ -51,7 +56,8 @@ def table_of(rows: Sequence[Row], *, with_dataset: bool) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "score": row.name if with_dataset else f"{row.metric} of {row.method}",
+                "score": f"{row.metric}{_ARROWS[row.direction]} of {row.method}"
+                + (f" on {row.dataset}" if with_dataset else ""),
                 "verdict": row.verdict,
                 "baseline": _plain(row.baseline),
                 "this run": _plain(row.value),
@@ -66,12 +72,14 @@ def table_of(rows: Sequence[Row], *, with_dataset: bool) -> pd.DataFrame:
 
 
 def legend(gate: Gate) -> str:
-    """What the columns of the table are."""
+    """What the columns of the table are; empty where nothing was tested."""
+    if not any(row.by == "test" for row in gate.rows):
+        return ""
     return (
-        "Means over seeds; worse by: the loss ± half width of its 95% t interval, negative for a gain; p of the pooled "
-        f"t test, adjusted for {plural(gate.comparisons, 'comparison')} and for looking twice, a regression at "
-        f"{gate.alarm:g}; seen from: the smallest loss that would be called a regression with 95% probability; seeds "
-        "of the baseline / of this run."
+        "Means over seeds; worse by: the loss ± half width of its 95% t interval, negative for a gain; p of the loss, "
+        f"or the gain, by the pooled t test, adjusted for {plural(gate.comparisons, 'comparison')} and two looks, "
+        f"a regression at {gate.alarm:g}; seen from: the smallest loss that would be called a regression with 95% "
+        "probability; seeds of the baseline / of this run."
     )
 
 
@@ -96,14 +104,14 @@ def _scores(rows: Sequence[Row]) -> str:
 
 def described(row: Row) -> str:
     """All that is known of one row, a line each."""
-    lines = [f"{row.name}: {row.verdict}"]
+    lines = [f"{row.verdict}: {row.name}"]
     if row.reason:
         lines.append(row.reason)
     if not math.isnan(row.baseline + row.value):
         unit = f" {row.unit}" if row.unit else ""
         before = f"baseline {number(row.baseline)}{unit} ({plural(row.seeds_baseline, 'seed')})"
         lines.append(f"{before}, this run {number(row.value)}{unit} ({plural(row.seeds, 'seed')})")
-    if not math.isnan(row.loss):
+    if not math.isnan(row.loss) and row.by != "bits":
         lines.append(f"worse by {_with_width(row)}, tolerance {_plain(row.tolerance)}{_sds(row)}")
     if not math.isnan(row.p):
         lines.append(f"p {p_value(row.p)} (adjusted); a loss of {_plain(row.sees)} would be seen with 95% probability")
@@ -121,7 +129,7 @@ def summary(gate: Gate) -> str:
     parts = [f"## {headline(gate)}", *_quoted([*gate.notices, advice(gate)])]
     same, told = apart(gate.rows)
     if told:
-        parts += [frame_table(table_of(told, with_dataset=several_datasets(gate))), legend(gate)]
+        parts += [frame_table(table_of(told, with_dataset=several_datasets(gate))), *filter(None, [legend(gate)])]
     if same:
         parts.append(same_bits(same))
     parts += _lists(gate)
@@ -156,6 +164,11 @@ def comment_mark(gate: Gate) -> str:
     return f"<!-- benchsuite gate {re.sub(r'[^A-Za-z0-9_./]+', '_', gate.baseline)} -->"
 
 
+def problem(text: str) -> str:
+    """Markdown for a summary or a comment where there are no verdicts."""
+    return unlinked(f"### The gate could not decide\n\n{clean(text)}") + "\n"
+
+
 def several_datasets(gate: Gate) -> bool:
     """Whether rows have to say on which dataset they are."""
     return len({row.dataset for row in gate.rows}) > 1
@@ -186,7 +199,8 @@ def _with_width(row: Row) -> str:
         return _NONE
     if row.by == "bits":
         return "same bits"
-    return number(row.loss, None if math.isnan(row.half_width) else row.half_width)
+    share = f" ({100 * row.loss / abs(row.baseline):+.1f}%)" if row.baseline and math.isfinite(row.loss) else ""
+    return number(row.loss, None if math.isnan(row.half_width) else row.half_width) + share
 
 
 def _seeds(row: Row) -> str:

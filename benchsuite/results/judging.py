@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchsuite.contracts import Record
+from benchsuite.contracts import MetricRow, Record
 from benchsuite.errors import BaselineError
 from benchsuite.kit.text import named, plural
 from benchsuite.results.changes import run_changes
@@ -15,6 +16,8 @@ from benchsuite.results.rules import Rules, names_of
 from benchsuite.results.statistics import MIN_SEEDS
 from benchsuite.results.timegate import TIME, with_times
 from benchsuite.results.verdicts import Gate, Row, in_order
+
+_COMMIT = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{32}\b")  # of which eight digits are enough
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,8 @@ def verdicts_on(baseline: Evidence, run: Evidence, terms: Terms, *, escalates: b
         own = {TIME: rules.time}
         rules = replace(rules, tolerance=rules.tolerance | own, smoke_tolerance=rules.smoke_tolerance | own)
     rows, comparisons = judge(before, after, run.missing, rules, escalates=escalates)
-    if all(row.verdict in ("new", "ungated") for row in rows):
-        raise BaselineError(
-            f"{baseline.name} has no score that can be gated; set one with metrics that have a direction"
-        )
+    if not any(_is_gated(row, rules) for record in before for row in record.metrics):
+        raise BaselineError(f"{baseline.name} has no score that can be gated: none with a value and a direction")
     environments = run_changes(*({"environment": side.run.get("environment")} for side in (baseline, run)))
     found = Gate(
         run.name,
@@ -56,9 +57,19 @@ def verdicts_on(baseline: Evidence, run: Evidence, terms: Terms, *, escalates: b
         comparisons=comparisons,
         alarm=rules.alarm,
         strict=terms.strict,
-        changes=(*changes_of(before, after), *(f"{row.what}: {row.a} -> {row.b}" for row in environments.itertuples())),
+        changes=tuple(
+            _COMMIT.sub(r"\1", text)
+            for text in (
+                *changes_of(before, after),
+                *(f"{row.what}: {row.a} -> {row.b}" for row in environments.itertuples()),
+            )
+        ),
     )
     return replace(found, notices=(*_notices(found), *_unused(terms.rules, baseline, run)))
+
+
+def _is_gated(row: MetricRow, rules: Rules) -> bool:
+    return row.value is not None and rules.direction_of(row.metric, row.selection, row.direction) != "none"
 
 
 def _notices(found: Gate) -> Iterator[str]:
@@ -74,7 +85,7 @@ def _notices(found: Gate) -> Iterator[str]:
         worst = max((row.sees - row.tolerance) / row.sd for row in weak)
         yield (
             f"{len(weak)} of {plural(len(tested), 'tested score')} could lose two seed standard deviations unseen (up "
-            f"to {worst:.1f}): {named(row.name for row in weak)}; more seeds see more: 20 in the baseline, and --run"
+            f"to {worst:.1f}): {named(row.name for row in weak)}; more seeds see more"
         )
 
 

@@ -35,6 +35,20 @@ def junit(gate: Gate) -> str:
         else:
             ElementTree.SubElement(case, "system-out").text = _text(described(row))
     ElementTree.SubElement(suite, "system-out").text = _text("\n".join([headline(gate), *gate.notices, *gate.changes]))
+    return _written(root)
+
+
+def junit_problem(text: str) -> str:
+    """The XML of a gate that came to no verdict: one test with an error."""
+    root = ElementTree.Element("testsuites")
+    counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0"}
+    suite = ElementTree.SubElement(root, "testsuite", {"name": "benchsuite gate", **counts})
+    case = ElementTree.SubElement(suite, "testcase", {"classname": "benchsuite", "name": "gate"})
+    ElementTree.SubElement(case, "error", {"message": _text(text)})
+    return _written(root)
+
+
+def _written(root: ElementTree.Element) -> str:
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 

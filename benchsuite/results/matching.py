@@ -72,7 +72,11 @@ def match(key: Key, a: Side, b: Side, rules: Rules) -> Row | Pair | None:
     if row.direction == "none":
         seen = {seed: value for of in of_b.values() for seed, value in of.items()}
         row = replace(row, seeds=len(seen), value=_mean(seen) if seen else math.nan)
-        return replace(row, verdict="ungated", reason="it has no direction")
+        return replace(
+            row,
+            verdict="ungated",
+            reason="it has no direction" if known.direction == "none" else "the rules do not gate it",
+        )
     if reason := _incomparable(key, a, b):
         return replace(row, verdict="changed", reason=reason)
     if not of_b:
@@ -83,7 +87,7 @@ def match(key: Key, a: Side, b: Side, rules: Rules) -> Row | Pair | None:
         return replace(row, verdict="missing", reason=reason)
     failures, more = _failures(key, known.selection, a, b, rules)
     if more:
-        return replace(row, verdict="new failure", by="rate", reason=failures)
+        return replace(row, verdict="new failure", by="rate" if a.failed(key, known.selection) else "", reason=failures)
     cautions = (f"caution: {text}" for text in b.cautions.get(key, []))
     row = replace(row, reason=joined(failures, *cautions))
     tried = (len(values) + len(a.failed(key, known.selection)), len(run_values) + len(b.failed(key, known.selection)))
@@ -131,7 +135,7 @@ def _without_run(row: Row, key: Key, selection: str, a: Side, b: Side) -> Row:
     if b.failed(key, selection).keys() <= a.failed(key, selection).keys():
         why = f"only seeds were run that fail in the baseline as well: {reason}"
         return replace(row, verdict="inconclusive", look="first", reason=why)
-    return replace(row, verdict="new failure", by="rate", reason=reason)
+    return replace(row, verdict="new failure", reason=reason)
 
 
 def _incomparable(key: Key, a: Side, b: Side) -> str:

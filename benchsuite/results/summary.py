@@ -137,7 +137,7 @@ def titles(frame: pd.DataFrame) -> pd.Series[str]:
 
 def p_value(p: float) -> str:
     """Two digits of a p-value; – for none."""
-    return "–" if math.isnan(p) else "<0.0001" if p < 1e-4 else f"{p:.2g}"
+    return "–" if math.isnan(p) else "≤0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
 def number(mean: float, half_width: float | None = None) -> str:
