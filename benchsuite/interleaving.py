@@ -83,7 +83,8 @@ def _judged(ref: str, theirs: Path, ours: Path, terms: Terms) -> GateOutcome:
     rules = replace(terms.rules, alarm=terms.rules.alarm / 2)  # scores and times share the chance of a false alarm
     found = verdicts_on(before, after, replace(terms, rules=rules, timing=False))
     times = ratio_rows(_finished(before.records), _finished(after.records), rules)
-    return GateOutcome(replace(found, rows=in_order((*found.rows, *times))), RunStore(ours))
+    rows = in_order((*found.rows, *times))
+    return GateOutcome(replace(found, rows=rows, comparisons=found.comparisons + len(times)), RunStore(ours))
 
 
 def _evidence(name: str, store: RunStore) -> Evidence:
