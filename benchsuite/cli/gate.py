@@ -25,6 +25,7 @@ _MOST_ROWS = 200
 _LONGEST = 1000
 _EXIT_INTERRUPTED = 130
 _LEAST_PAIRS = 3
+_Text = tuple[Path | None, str]
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -194,13 +195,8 @@ def _write_problem(problem: str, junit: Path | None, summary: Path | None, comme
     from benchsuite.results import gatetexts
     from benchsuite.results.junit import junit_problem
 
-    if junit:
-        write_text(junit, junit_problem(problem))
-    if comment:
-        write_text(comment, gatetexts.problem(problem))
-    if summary:
-        with summary.open("a", encoding="utf-8") as file:
-            file.write(gatetexts.problem(problem))
+    told = gatetexts.problem(problem)
+    _write_files((junit, junit_problem(problem)), (comment, told), (summary, told))
 
 
 def _write(gate: Gate, junit: Path | None, summary: Path | None, comment: Path | None) -> None:
@@ -208,13 +204,18 @@ def _write(gate: Gate, junit: Path | None, summary: Path | None, comment: Path |
     from benchsuite.results import gatetexts
     from benchsuite.results.junit import junit as as_junit
 
-    if junit:
-        write_text(junit, as_junit(gate))
-    if comment:
-        write_text(comment, gatetexts.comment(gate))
-    if summary:
-        with summary.open("a", encoding="utf-8") as file:
-            file.write(gatetexts.summary(gate))
+    _write_files((junit, as_junit(gate)), (comment, gatetexts.comment(gate)), (summary, gatetexts.summary(gate)))
+
+
+def _write_files(junit: _Text, comment: _Text, summary: _Text) -> None:
+    """Each text to its file, if it has one; that of the summary behind what is there."""
+    for path, text in (junit, comment):
+        if path:
+            write_text(path, text)
+    path, text = summary
+    if path:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
 
 
 def _print(outcome: GateOutcome, gate: Gate, as_json: bool) -> None:
