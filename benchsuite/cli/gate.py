@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchsuite.cli.options import json_flag
+from benchsuite.cli.options import json_flag, plugin_flags
 from benchsuite.errors import BenchsuiteError, UsageError
 from benchsuite.harness import server
 from benchsuite.harness.recipe import MOST_SEEDS
@@ -44,6 +44,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--junit", type=_FILE, metavar="XML", help="Write the verdicts as JUnit tests.")
 @click.option("--summary", type=_FILE, metavar="MD", help="Append them to this file as Markdown: $GITHUB_STEP_SUMMARY.")
 @click.option("--comment", type=_FILE, metavar="MD", help="Write the body of a comment on a pull request.")
+@plugin_flags
 @json_flag
 def command(
     run: Path | None,

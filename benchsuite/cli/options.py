@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from benchsuite.harness.pluginfiles import name_more
 from benchsuite.harness.recipe import Recipe, read_recipe, recipe_from
 
 _SELECTIONS = "as NAME or NAME[parameter=value,...]@label, separated by commas"
@@ -29,6 +30,42 @@ _FLAGS = (
     click.option("--executor", metavar="NAME", help="Where cells run.  [default: local]"),
     click.option("--keep", metavar="models|none", help="Whether fitted models are kept.  [default: models]"),
 )
+
+
+def _name_files(context: click.Context, _: click.Parameter, files: tuple[Path, ...]) -> None:
+    context.call_on_close(name_more(files=files))
+
+
+def _block(context: click.Context, _: click.Parameter, names: tuple[str, ...]) -> None:
+    context.call_on_close(name_more(blocked=names))
+
+
+_PLUGIN_FLAGS = (
+    click.option(
+        "--plugin",
+        metavar="FILE.py",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        expose_value=False,
+        callback=_name_files,
+        help="Use a plugin that is a file and not installed.",
+    ),
+    click.option(
+        "--no-plugin",
+        metavar="NAME",
+        multiple=True,
+        expose_value=False,
+        callback=_block,
+        help="Do not load a plugin, or those of a distribution.",
+    ),
+)
+
+
+def plugin_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let ``command`` name more plugins, and fewer; those of the environment variables count as well."""
+    for flag in reversed(_PLUGIN_FLAGS):
+        command = flag(command)
+    return command
 
 
 def recipe_flags(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from benchsuite.cli.options import force_flag, fresh_flag, json_flag, out_flag, recipe_flags, recipe_of
+from benchsuite.cli.options import force_flag, fresh_flag, json_flag, out_flag, plugin_flags, recipe_flags, recipe_of
 
 
 @click.command("plan")
@@ -16,6 +16,7 @@ from benchsuite.cli.options import force_flag, fresh_flag, json_flag, out_flag, 
 @out_flag
 @force_flag
 @fresh_flag
+@plugin_flags
 @json_flag
 def command(recipe_file: Path | None, out: Path | None, force: bool, fresh: bool, as_json: bool, **flags: Any) -> None:
     """Show what a run would do, and why, without doing it. Takes the flags of ``run``."""

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from benchsuite.cli.interrupts import interrupts_kept
-from benchsuite.cli.options import json_flag
+from benchsuite.cli.options import json_flag, plugin_flags
 from benchsuite.errors import SelectionError, reason_of
 from benchsuite.harness.recipe import parse_selections
 
@@ -25,6 +25,7 @@ Report = Callable[[str, int, int | None], None]
 @click.option("--list", "listing", is_flag=True, help="Show what is there, its sizes and fingerprints.")
 @click.option("--skip-bad", is_flag=True, help="Leave out images that cannot be read, and say how many.")
 @click.option("--force", is_flag=True, help="Prepare again what is prepared already.")
+@plugin_flags
 @json_flag
 def command(names: tuple[str, ...], listing: bool, skip_bad: bool, force: bool, as_json: bool) -> int:
     """Fetch datasets, check them, and store them as runs use them. The only command that uses the network.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from benchsuite.cli.options import json_flag
+from benchsuite.cli.options import json_flag, plugin_flags
 
 
 @click.command("report")
@@ -23,6 +23,7 @@ from benchsuite.cli.options import json_flag
 )
 @click.option("--open", "opens", is_flag=True, help="Open the HTML page in a browser.")
 @click.option("--watch", is_flag=True, help="Write it again whenever a run has changed, until all have ended.")
+@plugin_flags
 @json_flag
 def command(runs: tuple[Path, ...], formats: str, out: Path | None, opens: bool, watch: bool, as_json: bool) -> int:
     """Write a report on one run, or one on several, from the records that they left.

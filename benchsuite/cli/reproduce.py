@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchsuite.cli.options import json_flag
+from benchsuite.cli.options import json_flag, plugin_flags
 from benchsuite.kit.text import clean
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ SCALES: tuple[ScaleName, ...] = ("smoke", "small", "paper")
 @click.option("--device", metavar="DEVICE", help="auto, cpu, mps, cuda or cuda:N.  [default: the item's]")
 @click.option("--jobs", "-j", type=click.IntRange(min=1), help="Cells at once.  [default: cores / threads; 1 on a GPU]")
 @click.option("--force", is_flag=True, help="Run every cell again, from its beginning.")
+@plugin_flags
 @json_flag
 def command(
     names: tuple[str, ...],

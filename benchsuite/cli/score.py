@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from benchsuite.cli.options import json_flag
+from benchsuite.cli.options import json_flag, plugin_flags
 from benchsuite.harness import server
 from benchsuite.harness.recipe import parse_selections
 
@@ -16,6 +16,7 @@ from benchsuite.harness.recipe import parse_selections
 @click.option("--metrics", metavar="LIST", required=True, help="Metrics, as NAME or NAME[parameter=value,...].")
 @click.option("--samples", type=click.IntRange(min=2), help="Another number scores all that is of samples anew.")
 @click.option("--force", is_flag=True, help="Score again what is scored already.")
+@plugin_flags
 @json_flag
 def command(run: Path, metrics: str, samples: int | None, force: bool, as_json: bool) -> int:
     """Score the finished models of RUN by more metrics, without training any.

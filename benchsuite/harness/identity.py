@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import benchsuite
+from benchsuite.harness.pluginfiles import siblings_of
 from benchsuite.kit.files import digest
 
 # What every cell runs through, whether or not its plugins import it by name.
@@ -22,7 +23,8 @@ CORE_MODULES = (
 
 
 def source_fingerprint(module: str) -> str:
-    """A hash of the source of ``module`` and of what it imports, directly or not, of its package and of benchsuite.
+    """A hash of the source of ``module`` and of what it imports, directly or not, of its package and of benchsuite;
+    of the files beside it where it is a file that was named.
 
     The source is parsed and compared without comments and docstrings, so that those change nothing.
     """
@@ -33,10 +35,11 @@ def _closure(modules: Iterable[str]) -> set[str]:
     waiting, seen = list(modules), set()
     while waiting:
         name = waiting.pop()
-        if name in seen or _source_path(name) is None:
+        path = _source_path(name)
+        if name in seen or path is None:
             continue
         seen.add(name)
-        packages = {name.partition(".")[0], "benchsuite"}
+        packages = {name.partition(".")[0], "benchsuite"} | siblings_of(path)
         waiting += [m for m in _imported(name) if m.partition(".")[0] in packages]
     return seen
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +19,7 @@ import pluggy
 from benchsuite import hookspecs
 from benchsuite.contracts import Dataset, Executor, FeatureExtractor, Method, Metric
 from benchsuite.errors import PluginError, UnknownNameError, unknown_name
+from benchsuite.harness.pluginfiles import blocked_plugins, is_imported_from, load_file, module_of, plugin_files
 from benchsuite.parameters import parameters_of
 from benchsuite.reports import Reporter
 
@@ -34,7 +36,10 @@ KINDS = ("methods", "datasets", "metrics", "features", "executors", "reporters")
 
 @dataclass
 class PluginInfo:
-    """One entry point: where it comes from, what it provides, and why it does not work where it does not."""
+    """One plugin: where it comes from, what it provides, and why it does not work where it does not.
+
+    ``file`` is the path of one that is a file and not installed. One that is ``blocked`` was not loaded.
+    """
 
     name: str
     module: str
@@ -42,9 +47,21 @@ class PluginInfo:
     version: str
     provides: dict[str, list[str]] = field(default_factory=dict)
     problem: str = ""
+    blocked: bool = False
+    file: str = ""
 
     def __str__(self) -> str:
-        return f"plugin '{self.name}' ({self.distribution} {self.version})"
+        return f"plugin '{self.name}' ({self.origin})"
+
+    @property
+    def origin(self) -> str:
+        """Its distribution with the version, or its file."""
+        return self.file or f"{self.distribution} {self.version}"
+
+    @property
+    def status(self) -> str:
+        """Whether it works: ``ok``, ``blocked``, or what is wrong with it."""
+        return "blocked by --no-plugin" if self.blocked else self.problem or "ok"
 
 
 class Registry:
@@ -75,9 +92,10 @@ class Registry:
             raise PluginError(problem or f"{broken[0]} is broken: {broken[0].problem}")
         noun = "feature extractor" if kind == "features" else kind.removesuffix("s")
         error = unknown_name(noun, name, self._names[kind])
-        others = [p for p in self.plugins if p.problem]
-        if others:
-            error = UnknownNameError(f"{error}\nbroken plugins, see 'benchsuite plugins list': {_list(others)}")
+        for what in ("broken", "blocked"):
+            others = [p for p in self.plugins if (p.problem if what == "broken" else p.blocked)]
+            if others:
+                error = UnknownNameError(f"{error}\n{what} plugins, see 'benchsuite plugins list': {_list(others)}")
         raise error
 
     def add(self, name: str, load: Callable[[], ModuleType], info: PluginInfo) -> None:
@@ -184,24 +202,62 @@ def _check_parameters(name: str, owner: Any) -> None:
 
 
 def _is_own_frozen_dataclass(item: type) -> bool:
-    parameters = item.__dict__.get("__dataclass_params__")
-    return dataclasses.is_dataclass(item) and parameters is not None and parameters.frozen
+    """An inherited one will do for a class that declares nothing which would have to become a field."""
+    parameters = getattr(item, "__dataclass_params__", None)
+    is_own = "__dataclass_params__" in vars(item) or not inspect.get_annotations(item)
+    return dataclasses.is_dataclass(item) and is_own and parameters is not None and parameters.frozen
 
 
 def _list(plugins: list[PluginInfo]) -> str:
     return ", ".join(p.name for p in plugins)
 
 
-@functools.cache
 def load_registry() -> Registry:
-    """The registry of every installed plugin, loaded once per process."""
+    """The registry of every plugin that is installed or named as a file, but for those that are blocked.
+
+    It is loaded once per process. Raises UnknownNameError where a name is blocked that no plugin has.
+    """
+    return _loaded(plugin_files(), blocked_plugins())
+
+
+@functools.cache
+def _loaded(files: tuple[Path, ...], blocked: tuple[str, ...]) -> Registry:
     registry = Registry()
-    found = sorted(entry_points(group=_GROUP), key=_order)
-    for entry_point in found:
+    installed = _installed()
+    entry_points_of = {info.module for info, _ in installed}
+    not_installed = [path for path in files if not (module_of(path) in entry_points_of and is_imported_from(path))]
+    found = [*installed, *_in_files(not_installed)]
+    known = {each for info, _ in found for each in (info.name, info.distribution) if each not in ("", "benchsuite")}
+    for name in blocked:
+        if name not in known:
+            raise unknown_name("plugin", name, known)
+    for info, load in found:
+        if info.name in blocked or info.distribution in blocked:
+            registry.plugins.append(dataclasses.replace(info, blocked=True))
+        else:
+            registry.add(info.name, load, info)
+    return registry
+
+
+_Found = tuple[PluginInfo, Callable[[], ModuleType]]
+
+
+def _installed() -> list[_Found]:
+    found = []
+    for entry_point in sorted(entry_points(group=_GROUP), key=_order):
         distribution, version = _origin(entry_point)
         info = PluginInfo(entry_point.name, entry_point.value, distribution, version)
-        registry.add(entry_point.name, entry_point.load, info)
-    return registry
+        found.append((info, entry_point.load))
+    return found
+
+
+def _in_files(files: Sequence[Path]) -> list[_Found]:
+    found = []
+    for path in files:
+        module = module_of(path)
+        info = PluginInfo(module.rpartition(".")[2], module, "", "", file=str(path))
+        found.append((info, functools.partial(load_file, path)))
+    return found
 
 
 def _origin(entry_point: EntryPoint) -> tuple[str, str]:
