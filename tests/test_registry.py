@@ -129,7 +129,7 @@ def test_an_entry_point_name_used_twice_is_refused_for_both() -> None:
         (method("x")(), "returns subclasses of Method"),
         (type("Nameless", (method("x"),), {"name": None}), "has no name"),
         (type("Abstract", (Method,), {"name": "abstract"}), "abstract does not define build, fit"),
-        (type("Plain", (method("x"),), {"name": "plain"}), "plain is no frozen dataclass"),
+        (type("Plain", (method("x"),), {"name": "plain", "__annotations__": {"size": int}}), "no frozen dataclass"),
     ],
 )
 def test_what_a_hook_must_not_return_is_named(item: Any, message: str) -> None:

@@ -161,9 +161,7 @@ class Coding:
         decode = decoder_of(self._model)
         z = starting_codes(self._model, n, self._generator("warm-up")).clone()
         with torch.enable_grad():
-            x = decode(z.requires_grad_())
-            if x.requires_grad:
-                torch.autograd.grad(x.sum(), z)
+            torch.autograd.grad(decode(z.requires_grad_()).sum(), z)
 
     def _split(self, of: str) -> str:
         """As phases name it."""

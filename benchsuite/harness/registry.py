@@ -108,6 +108,7 @@ class Registry:
         try:
             with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is not the answer to --json
                 module = load()
+            _check_version(module)
             self.manager.register(module, name=name)
             self._check_hooks(module)
             provided = {kind: self._provided(module, kind) for kind in KINDS}
@@ -168,6 +169,17 @@ class Registry:
             owners[0].problem = info.problem = problem
         else:
             self._names[kind][item.name] = item
+
+
+def _check_version(module: ModuleType) -> None:
+    """Raise PluginError where ``module`` was written for another version of the plugin interface."""
+    version = getattr(module, "benchsuite_api", hookspecs.API_VERSION)
+    if version != hookspecs.API_VERSION:
+        change = "up" if isinstance(version, int) and version > hookspecs.API_VERSION else "down"
+        raise PluginError(
+            f"it is written for version {version!r} of the plugin interface, and this benchsuite has "
+            f"{hookspecs.API_VERSION}; {change}grade benchsuite, or the plugin"
+        )
 
 
 def _check_item(kind: str, item: Any) -> None:
@@ -252,7 +264,7 @@ def _installed() -> list[_Found]:
 
 
 def _in_files(files: Sequence[Path]) -> list[_Found]:
-    found = []
+    found: list[_Found] = []
     for path in files:
         module = module_of(path)
         info = PluginInfo(module.rpartition(".")[2], module, "", "", file=str(path))

@@ -28,11 +28,21 @@ _RATE = 0.15  # of Adam, in units of the root mean square of starts
 
 
 def decoder_of(model: Model) -> Callable[[Tensor], Tensor]:
-    """The model's ``decode``, on a copy of the codes, which it may change. Raises NotApplicableError without one."""
+    """The model's ``decode``, on a copy of the codes, which it may change. Raises NotApplicableError without one.
+
+    So does what is returned where a gradient is asked for and ``decode``, computing outside of torch perhaps, has none.
+    """
     decode: Callable[[Tensor], Tensor] | None = getattr(model, "decode", None)
     if decode is None:
         raise NotApplicableError("the method has no decode")
-    return lambda z: decode(z.clone())
+
+    def decode_a_copy(z: Tensor) -> Tensor:
+        x = decode(z.clone())
+        if torch.is_grad_enabled() and z.requires_grad and not x.requires_grad:
+            raise NotApplicableError("decode has no gradient, and codes are found by going along it")
+        return x
+
+    return decode_a_copy
 
 
 def decoded(model: Model, z: Tensor) -> Tensor:

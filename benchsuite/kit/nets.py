@@ -214,9 +214,12 @@ def parameter_count(net: nn.Module) -> int:
 
 
 def sizes_of(model: nn.Module) -> tuple[int, int | None]:
-    """How many learnt numbers ``model`` has, codes apart, and how many its table of codes, None where it has none."""
+    """How many learnt numbers ``model`` has, codes apart, and how many its table of codes, None where it has none.
+
+    Those outside of its parameters are the ``learnt_numbers`` that it states.
+    """
     codes: Tensor | None = getattr(model, "codes", None)
-    own = parameter_count(model)
+    own = parameter_count(model) + int(getattr(model, "learnt_numbers", 0))
     if codes is None:
         return own, None
     return own - (codes.numel() if isinstance(codes, nn.Parameter) else 0), codes.numel()

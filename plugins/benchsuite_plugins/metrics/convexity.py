@@ -43,11 +43,11 @@ def local_convexity(model: Model, generator: torch.Generator, *, images: Positiv
     twin = copy.deepcopy(model).to("cpu", torch.float64)
     target = decoded(twin, codes)
     decode = decoder_of(twin)
+    at_codes = _hessians(twin, codes, target)  # first, since it says where there are no gradients at all
     exact = torch.cat([Objective(decode, x, mse).gauss_newton(z) for z, x in _parts(codes, target)])
     norms = exact.flatten(1).norm(dim=1)
     if not bool((norms > 0).all()):
         raise NotApplicableError("the data do not depend on their codes, so that there is no curvature")
-    at_codes = _hessians(twin, codes, target)
     ratios = _ratios(at_codes)
     rows = {
         "smallest": float(ratios.min()),
