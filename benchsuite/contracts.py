@@ -76,9 +76,22 @@ class Method(_Parameterised, ABC):
     def fit(self, model: Model, train: Samples, run: Run) -> None:
         """Train ``model`` in place on ``train``. The global random generators are seeded already."""
 
+    def content(self) -> str:
+        """Identifies what the method reads besides its parameters, such as files; empty where these and its code do.
+
+        A cell is run again where it changes. Raises UsageError for what a person has to put right first.
+        """
+        return ""
+
+    def most_samples(self) -> int | None:
+        """How many samples a model of it has to give; None where it draws any number. Raises as ``content`` does."""
+        return None
+
 
 class Model(nn.Module, ABC):
     """What was fitted. All its state is in parameters and buffers, so that saving and moving it are free.
+
+    What can be neither is in the extra state of torch's modules, as numbers and tensors.
 
     Optional, found by presence:
 
@@ -95,6 +108,9 @@ class Model(nn.Module, ABC):
     - ``project(z) -> z``: the nearest codes that the model allows;
     - ``copied_rows``: (m,) training rows that ``sample`` copies; distances leave them out of their reference;
     - ``posterior_sample(x, generator)``: for each row of x (N, *shape) one draw from q(z | x), (N, latent_dim);
+    - ``made_elsewhere``: true where samples come from another program: what it takes to train and to draw them, and how
+      many numbers it has learnt, is not known, and records do not say it;
+    - ``learnt_numbers``: how many numbers were learnt besides the parameters, by arithmetic that is not torch's;
     - ``pictures()``: images in [0, 1] by name, (n, *shape), eight a row, that are kept as NAME.png beside samples.png.
     """
 
@@ -251,6 +267,7 @@ class Cell:
     budget: float | None  # seconds of training after which it stops early
     subset: int | None = None  # training images that the dataset is reduced to
     content: str = ""  # what identifies prepared data, besides the dataset's fingerprint
+    method_content: str = ""  # what identifies what the method reads besides its parameters
 
 
 @dataclass(frozen=True)

@@ -58,9 +58,9 @@ from torchvision.transforms import CenterCrop, Compose, Pad, Resize
 from benchsuite import Dataset, Preparation
 from benchsuite.errors import DataMissingError, ParameterError, PreparationError
 from benchsuite.harness.registry import load_registry
+from benchsuite.kit import arrays
 from benchsuite.kit.prepared import PreparedDataset
 from benchsuite.kit.store import read_manifest
-from benchsuite_plugins.datasets import npz
 from benchsuite_plugins.datasets.celeba import CelebA
 from benchsuite_plugins.datasets.cifar10 import Cifar10
 from benchsuite_plugins.datasets.lsun import Lsun
@@ -597,7 +597,7 @@ def test_arrays_of_images_are_read_as_they_are_whole_or_in_pieces(
     dataset = saved(tmp_path, save, images=array, labels=np.arange(70))
     whole = all_of(dataset, tmp_path)
     assert np.array_equal(whole, np.rint(array.astype(float) * 255) if expected is None else expected)
-    monkeypatch.setattr(npz, "_PIECE_BYTES", 11 * array[0].nbytes + 1)  # six of eleven images and one of four
+    monkeypatch.setattr(arrays, "PIECE_BYTES", 11 * array[0].nbytes + 1)  # six of eleven images and one of four
     assert np.array_equal(all_of(dataset, tmp_path), whole)
     assert dataset.load("test", tmp_path).labels.tolist() == [0, 32, 64]
 
@@ -752,7 +752,7 @@ def test_an_archive_much_larger_than_a_piece_is_never_held_whole(tmp_path: Path)
     store = dataset.store_folder(tmp_path) / "images.npy"
     assert store.stat().st_size > size
     store.unlink()
-    assert npz._PIECE_BYTES < peak < size / 2
+    assert arrays.PIECE_BYTES < peak < size / 2
 
 
 def test_the_fingerprint_of_an_archive_is_that_of_its_images_parts_and_labels(tmp_path: Path) -> None:

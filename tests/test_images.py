@@ -507,14 +507,14 @@ def test_the_pictures_of_a_run_in_the_folder_are_no_data(tmp_path: Path) -> None
 
 def test_an_image_added_while_the_folder_is_read_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = filled(tmp_path / "root", {f"{n}.png": shade(n) for n in range(4)})
-    listed = folder_module._listed
+    listed = folder_module.images_below
 
     def slow(path: Path) -> Any:
         found = listed(path)
         filled(root, {f"later-{len(list(root.iterdir()))}.png": shade(9)})
         return found
 
-    monkeypatch.setattr(folder_module, "_listed", slow)
+    monkeypatch.setattr(folder_module, "images_below", slow)
     folder(root).prepare(tmp_path, Preparation())
     monkeypatch.undo()
     with pytest.raises(DataMissingError, match="has changed since it was prepared"):

@@ -56,8 +56,8 @@ ARTEFACTS = (
 class Bound:
     """A method or dataset with its label and every one of its parameters, defaults included.
 
-    ``content`` identifies the data of a dataset that was prepared, which its parameters and code do not; ``problem``
-    says why there are none.
+    ``content`` identifies the data of a dataset that was prepared, or the files that a method reads, which parameters
+    and code do not; ``problem`` says why there are none.
     """
 
     label: str

@@ -95,11 +95,11 @@ class Evaluation:
             return [unscored(bound, status, f"{type(error).__name__}: {error}")]
 
     def picture(self, n: int) -> Tensor:
-        """``n`` samples to look at; the first of those that are scored where they were made already."""
+        """``n`` samples to look at, but no more than are scored; the first of those where they were made already."""
         generated = self._made.get("generated")
         if isinstance(generated, Samples):
             return generated[:n]
-        return self._draw(n, self._generator("generated"))
+        return self._draw(min(n, self._cell.samples), self._generator("generated"))
 
     @property
     def reconstructed(self) -> Reconstructions | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -21,6 +22,8 @@ from benchsuite.kit.files import digest
 MAX_ATTEMPTS = 3
 Action = Literal["done", "run", "resume", "retry", "score", "broken"]
 _RETRIED = ("error", "oom", "timeout", "killed")
+_SETTINGS = ("latent_dim", "subset", "device", "precision", "threads", "budget")
+_NAMED = ("params", "method_content", "dataset_fingerprint", *_SETTINGS)  # by ``why``, where they differ
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,12 @@ def cells_of(recipe: Recipe, registry: Registry) -> Cells:
     """
     _check_executor(recipe, registry)
     _check_device(recipe.device)
-    methods = [m for s in recipe.methods for m in _bind_or_break("methods", s, registry)]
-    datasets = [_with_content(d) for s in recipe.datasets for d in _bind_or_break("datasets", s, registry)]
+    methods = [
+        _with_content(m, partial(_files_of, samples=recipe.samples))
+        for s in recipe.methods
+        for m in _bind_or_break("methods", s, registry)
+    ]
+    datasets = [_with_content(d, _data_of) for s in recipe.datasets for d in _bind_or_break("datasets", s, registry)]
     asked = []
     for dataset in datasets:
         metrics = _metrics(recipe, dataset, registry)
@@ -126,16 +133,36 @@ def _bind_or_break(kind: str, selection: Selection, registry: Registry) -> list[
         return [_Broken(label, selection.name, str(error), dict(selection.params))]
 
 
-def _with_content(dataset: Bound | _Broken) -> Bound | _Broken:
-    """The dataset with what identifies its prepared data, or with its problem where it has to be prepared first."""
-    if isinstance(dataset, _Broken):
-        return dataset
+def _with_content(part: Bound | _Broken, find: Callable[[Bound], str]) -> Bound | _Broken:
+    """``part`` with what identifies the data that it reads, as ``find`` says, or with its problem where there are none.
+
+    Such as a dataset that has to be prepared first.
+    """
+    if isinstance(part, _Broken):
+        return part
     try:
-        return replace(dataset, content=dataset.instance.content(cache_folder()))
+        return replace(part, content=find(part))
     except UsageError:
         raise
     except Exception as error:  # a plugin's code
-        return replace(dataset, problem=reason_of(error))
+        return replace(part, problem=reason_of(error))
+
+
+def _data_of(dataset: Bound) -> str:
+    content: str = dataset.instance.content(cache_folder())
+    return content
+
+
+def _files_of(method: Bound, samples: int) -> str:
+    """Raises UsageError where it has fewer ``samples`` than are to be drawn."""
+    most = method.instance.most_samples()
+    if most is not None and most < samples:
+        raise UsageError(
+            f"{method.label} has {most} samples, and {samples} are asked for; run with --samples {most}, "
+            "which is for all methods"
+        )
+    content: str = method.instance.content()
+    return content
 
 
 def _metrics(recipe: Recipe, dataset: Bound | _Broken, registry: Registry) -> list[BoundMetric | Selection]:
@@ -170,9 +197,10 @@ def _cell(
     metrics: list[BoundMetric | Selection],
 ) -> Cell:
     latent_dim = method.params.get("latent_dim") or recipe.latent_dim or _default_latent_dim(dataset)
+    files = [_content(method)] if _content(method) else []
     identity = {
         "labels": [method.label, dataset.label],
-        "method": [method.name, method.params, _source(method)],
+        "method": [method.name, method.params, _source(method), *files],
         "dataset": _fingerprint(dataset),
         "seed": seed,
         "latent_dim": latent_dim,
@@ -196,6 +224,7 @@ def _cell(
         latent_dim=latent_dim,
         subset=recipe.subset,
         content=_content(dataset),
+        method_content=_content(method),
         metrics=tuple(m.selection if isinstance(m, BoundMetric) else m.unlabelled() for m in metrics),
         samples=recipe.samples,
         device=recipe.device,
@@ -217,8 +246,8 @@ def _fingerprint(dataset: Bound | _Broken) -> str:
     return dataset_fingerprint(dataset.name, _content(dataset), dataset.params, _source(dataset))
 
 
-def _content(dataset: Bound | _Broken) -> str:
-    return dataset.content if isinstance(dataset, Bound) else ""
+def _content(part: Bound | _Broken) -> str:
+    return part.content if isinstance(part, Bound) else ""
 
 
 def _decide(asked: AskedCell, store: RunStore | None, force: bool) -> PlannedCell:
@@ -266,8 +295,7 @@ def _nearest(cell: Cell, store: RunStore | None) -> str:
         other = store.record(folder.name)
         if other is None:
             continue
-        names = ("params", "dataset_fingerprint", "latent_dim", "subset", "device", "precision", "threads", "budget")
-        differing = [name for name in names if _plain(getattr(other.cell, name)) != _plain(getattr(cell, name))]
+        differing = [name for name in _NAMED if _plain(getattr(other.cell, name)) != _plain(getattr(cell, name))]
         return ", ".join(differing) or "code"
     return ""
 

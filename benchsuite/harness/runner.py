@@ -110,6 +110,8 @@ class _Work:
     def run(self) -> Record:
         self._set_up()
         method, dataset, train, spec, model = self._build()
+        if method.content() != self.cell.method_content:
+            raise DataMissingError(f"what {self.cell.method} reads has changed meanwhile; run the same command again")
         run = Run(
             seed=self.cell.seed,
             device=self.device,
@@ -208,9 +210,9 @@ class _Work:
     ) -> Record:
         model = _to_score(model)
         _allow_tf32(False)  # precision is that of training; scores are computed exactly
-        generator = torch.Generator().manual_seed(0)
+        generator, n = torch.Generator().manual_seed(0), min(16, self.cell.samples)
         with torch.no_grad():
-            check_output(self.cell.method_name, "sample(16)", model.sample(16, generator), 16, spec, dataset)
+            check_output(self.cell.method_name, f"sample({n})", model.sample(n, generator), n, spec, dataset)
         evaluation = Evaluation(
             model=model,
             method=self.cell.method_name,
@@ -233,7 +235,7 @@ class _Work:
         self.notes += gallery.keep(evaluation, self.folder)
         record = self._record("ok", "")
         parameters, codes = sizes_of(model)
-        return replace(
+        record = replace(
             record,
             metrics=tuple(rows),
             parameters=parameters,
@@ -242,6 +244,7 @@ class _Work:
             reference=hasattr(model, "copied_rows"),
             data=data_fingerprint(dataset, train, self.cell, cache_folder()),
         )
+        return _without_making(record) if getattr(model, "made_elsewhere", False) else record
 
     def _score(self, evaluation: Evaluation, text: str, known: tuple[MetricRow, ...]) -> list[MetricRow]:
         (selection,) = parse_selections(text)
@@ -277,6 +280,13 @@ class _Work:
         """Whether training on the processor got less of it than it asked for, by its own clock."""
         fit = [p for p in self.timings.phases if p.name == "fit" and p.seconds > 1]
         return self.device.type == "cpu" and any(p.cpu_seconds < _BUSY_SHARE * p.seconds for p in fit)
+
+
+def _without_making(record: Record) -> Record:
+    """``record`` of samples that were made elsewhere, without the sizes and times of what only reads them."""
+    phases = tuple(phase for phase in record.phases if phase.phase not in ("fit", "sample", "warm_up.sample"))
+    note = "its samples were made elsewhere, at a cost that is not known"
+    return replace(record, phases=phases, parameters=None, codes=None, notes=(*record.notes, note))
 
 
 def _to_score(model: Model) -> Model:

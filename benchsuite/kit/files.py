@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,8 @@ else:
     import fcntl
 
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # by another; the last two are Windows'
+
+_READ_BYTES = 2**30  # of files that are identified by what is in them: a few seconds' reading
 
 
 @contextmanager
@@ -96,6 +98,17 @@ def digest(value: Any, length: int = 12) -> str:
     """
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def digest_of_files(files: Mapping[str, Path]) -> str:
+    """Identifies ``files``, by their names and bytes; those that come to more than 1 GiB by names, sizes and times.
+
+    Raises OSError.
+    """
+    found = {name: path.stat() for name, path in sorted(files.items())}
+    if sum(stat.st_size for stat in found.values()) > _READ_BYTES:
+        return digest([(name, stat.st_size, stat.st_mtime_ns) for name, stat in found.items()])
+    return digest([(name, sha256(files[name])) for name in found])
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby, islice
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ _BLOCK, _BLOCK_BYTES = 512, 2**25  # files that are decoded between two writes, 
 _LONGEST = 100  # sides, from which an image has no square to speak of
 # What Pillow knows by its first bytes only, or hands to another program, as PostScript to Ghostscript.
 _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+
+_GREY = {"1", "L", "LA"}
+_COLOUR = {"P", "PA", "RGB", "RGBA"}
 
 Bytes = NDArray[np.uint8]
 
@@ -47,6 +50,17 @@ class Block:
     labels: NDArray[np.int64] | None = None
     bad: tuple[tuple[str, str], ...] = ()
     digest: bytes = b""
+
+
+class Viewing(Protocol):
+    """What makes one array of an image, always of the same ``shape``; raises ValueError for an image that it cannot."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+
+    def __call__(self, image: Image.Image) -> Bytes:
+        """uint8, (C, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +95,31 @@ class View:
         return np.asarray(image).reshape(self.size, self.size, self.channels).transpose(2, 0, 1)
 
 
+@dataclass(frozen=True)
+class AsIs:
+    """What is kept of an image that has this ``shape`` already: every pixel as it is. Any other is refused.
+
+    A colour image whose three channels are equal passes for a grey one, since it holds no more.
+    """
+
+    shape: tuple[int, int, int]
+
+    def __call__(self, image: Image.Image) -> Bytes:
+        """uint8, (C, H, W). Raises ValueError for an image that would have to be resized or converted."""
+        channels, height, width = self.shape
+        _check_kept(image)
+        grey = image.mode in _GREY
+        image = ImageOps.exif_transpose(image)
+        if image.size != (width, height):
+            raise ValueError(f"it has {image.width} x {image.height} pixels")
+        pixels = np.asarray(image.convert("L" if grey else "RGB")).reshape(height, width, -1).transpose(2, 0, 1)
+        if channels == 1 and (pixels == pixels[:1]).all():
+            return pixels[:1]
+        if channels != len(pixels):
+            raise ValueError("it is grey" if grey else "it is in colour")
+        return pixels
+
+
 @cache
 def formats() -> tuple[str, ...]:
     """The formats that Pillow decodes by itself, by its names, the usual ones first."""
@@ -88,7 +127,7 @@ def formats() -> tuple[str, ...]:
     return tuple(name for name in Image.OPEN if name not in _NOT_DECODED)
 
 
-def decoded(files: Iterable[ImageFile], view: View) -> Iterator[Block]:
+def decoded(files: Iterable[ImageFile], view: Viewing) -> Iterator[Block]:
     """``files`` in order as blocks, decoded by as many threads as there are processors."""
     size = max(1, min(_BLOCK, _BLOCK_BYTES // math.prod(view.shape)))
     with ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -97,7 +136,7 @@ def decoded(files: Iterable[ImageFile], view: View) -> Iterator[Block]:
                 yield _block(part, chunk, list(threads.map(lambda file: _decode(file, view), chunk)), view)
 
 
-def _block(part: str, files: list[ImageFile], results: list[tuple[Bytes | str, bytes]], view: View) -> Block:
+def _block(part: str, files: list[ImageFile], results: list[tuple[Bytes | str, bytes]], view: Viewing) -> Block:
     good = [(file, image) for file, (image, _) in zip(files, results, strict=True) if not isinstance(image, str)]
     bad = [(file.name, reason) for file, (reason, _) in zip(files, results, strict=True) if isinstance(reason, str)]
     images = np.stack([image for _, image in good]) if good else np.empty((0, *view.shape), np.uint8)
@@ -105,7 +144,7 @@ def _block(part: str, files: list[ImageFile], results: list[tuple[Bytes | str, b
     return Block(part, images, labels, tuple(bad), b"".join(digest for _, digest in results))
 
 
-def _decode(file: ImageFile, view: View) -> tuple[Bytes | str, bytes]:
+def _decode(file: ImageFile, view: Viewing) -> tuple[Bytes | str, bytes]:
     """The image, or the reason why there is none, and the SHA-256 of its name and bytes if it counts."""
     try:
         data = file.read()
@@ -130,6 +169,18 @@ def _in_mode(mode: str, image: Image.Image) -> Image.Image:
         colours = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), colours).convert("RGB")
     return image if image.mode == mode else image.convert(mode)
+
+
+def _check_kept(image: Image.Image) -> None:
+    """Raises ValueError for an image of which grey or RGB of 8 bits would not keep everything."""
+    if getattr(image, "n_frames", 1) > 1:
+        raise ValueError(f"it holds {image.n_frames} frames; save each as a file of its own")  # type: ignore[attr-defined]
+    if image.mode[0] in "IF" or any(";16" in str(tile) for tile in getattr(image, "tile", ())):
+        raise ValueError("it has more than 8 bits a channel")
+    if image.mode not in _GREY | _COLOUR:
+        raise ValueError(f"it is neither grey nor RGB but {image.mode}")
+    if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+        raise ValueError("it is transparent in parts")
 
 
 def _of_16_bits(image: Image.Image) -> Image.Image:

@@ -18,6 +18,7 @@ from benchsuite.contracts import Dataset, Preparation, Split
 from benchsuite.errors import DataMissingError, ParameterError, PreparationError
 from benchsuite.kit.download import Source, fetch
 from benchsuite.kit.files import beside, digest, locked_in_turn, remove_leftovers
+from benchsuite.kit.folders import check_path
 from benchsuite.kit.images import Block
 from benchsuite.kit.samples import Samples, held_out_rows
 from benchsuite.kit.store import FORMAT, Manifest, StoreWriter, new_store, open_store, read_manifest, tells_apart
@@ -57,12 +58,7 @@ class PreparedDataset(Dataset):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        path = self.preprocessing().get("path", "")
-        if set(path) & set(",[]"):
-            raise ParameterError(
-                f"{self.name}: path={path!r} is not allowed; a selection cannot hold its commas or brackets; "
-                "rename it, or make a link to it and select that"
-            )
+        check_path(self.name, self.preprocessing().get("path", ""))
 
     def sources(self) -> tuple[Source, ...]:
         """The files to be fetched. They lie together in the folder that ``read`` is given."""

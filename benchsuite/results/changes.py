@@ -102,7 +102,8 @@ def _between(a: Record, b: Record) -> list[Difference]:
     keyed += differences(*({name: getattr(cell, name) for name in _SETTINGS} for cell in (one, other)))
     data = ({f"dataset {name}": value for name, value in cell.dataset_params.items()} for cell in (one, other))
     keyed += differences(*data)
-    for name, field in (("prepared data", "content"), ("dataset fingerprint", "dataset_fingerprint")):
+    fields = {"files read": "method_content", "prepared data": "content", "dataset fingerprint": "dataset_fingerprint"}
+    for name, field in fields.items():
         keyed += differences({name: getattr(one, field)}, {name: getattr(other, field)})
     keyed += differences({"data": a.data}, {"data": b.data}) if a.data and b.data else []
     code = [(CODE, "", "")] if one.key != other.key and not keyed else []

@@ -3,22 +3,23 @@
 Where all images lie in two or more subfolders, these are their classes. Where the subfolders are ``train`` and
 ``test``, and perhaps ``valid`` or ``val``, these are the parts of ``split=official``, and classes are a level below.
 Without ``test``, ``valid`` is the test set, as ImageNet is used.
+
+Source: own work.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from PIL import Image
-
 from benchsuite import Dataset, PositiveInt, PreparationError, hookimpl
 from benchsuite.kit.files import digest
-from benchsuite.kit.images import ImageFile, View, decoded, formats
+from benchsuite.kit.folders import images_below
+from benchsuite.kit.images import ImageFile, View, decoded
 from benchsuite.kit.prepared import Contents, PreparedDataset
 
 _VALID = ("valid", "val", "validation")
@@ -42,7 +43,7 @@ class Folder(PreparedDataset):
         """A digest of every image's name, size and time."""
         root = Path(self.preprocessing()["path"])
         try:
-            return digest(sorted((name, *_size_and_time(entry)) for name, entry in _listed(root)[0].items()))
+            return digest(sorted((name, *_size_and_time(entry)) for name, entry in images_below(root)[0].items()))
         except OSError:
             return ""
 
@@ -52,7 +53,7 @@ class Folder(PreparedDataset):
         if not root.is_dir():
             raise PreparationError(f"there is no folder {root}; select one with {self.name}[path=DIR]")
         try:
-            found, ignored = _listed(root)
+            found, ignored = images_below(root)
         except OSError as error:
             raise PreparationError(f"cannot list the images in {root}: {error}") from None
         names = list(found)
@@ -78,56 +79,6 @@ class Folder(PreparedDataset):
         view = View(self.size, self.channels, self.crop)
         remark = _remark(ignored, None if parts else _stray(names))
         return Contents(view.shape, len(names), decoded(files, view), class_names, remark)
-
-
-def _listed(root: Path) -> tuple[dict[str, os.DirEntry[str]], Counter[str]]:
-    """The images below ``root`` by name, and what else is there, counted by ending."""
-    known = {ending for ending, format_ in Image.registered_extensions().items() if format_ in formats()}
-    found: dict[str, os.DirEntry[str]] = {}
-    ignored: Counter[str] = Counter()
-    for name, entry in _walk(root):
-        stem, dot, ending = entry.name.rpartition(".")
-        ending = f".{ending.lower()}" if stem and dot else ""
-        if ending in known:
-            found[name] = entry
-        else:
-            ignored[ending or "no ending"] += 1
-    return found, ignored
-
-
-def _walk(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """The files below ``root``, as seen from it: nothing hidden, no run directory, no folder in itself by a link."""
-    waiting: list[tuple[str, frozenset[Path]]] = [("", frozenset())]
-    while waiting:
-        prefix, above = waiting.pop()
-        folder = root / prefix
-        real = folder.resolve()
-        if real in above:
-            continue
-        with os.scandir(folder) as entries:
-            visible = [entry for entry in entries if not entry.name.startswith(".")]
-        if prefix and any(entry.name == "run.json" for entry in visible):
-            continue
-        for entry in visible:
-            if _is_folder(entry):
-                waiting.append((f"{prefix}{entry.name}/", above | {real}))
-            elif _is_file(entry):
-                yield f"{prefix}{entry.name}", entry
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link in circles
-        return False
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Whether it is to be read, as a link that leads nowhere is, to be named as unreadable, and no pipe or device."""
-    try:
-        return entry.is_file() or not Path(entry.path).exists()
-    except OSError:
-        return True
 
 
 def _size_and_time(entry: os.DirEntry[str]) -> tuple[int, int]:

@@ -3,6 +3,9 @@
 Each photograph is cut into four vertical strips; the last 32 columns of every strip are for testing and the others for
 training, so that no pixel is in both. Training patches overlap, ``stride`` pixels apart; test patches do not.
 ``size`` is what they are reduced to, by averaging squares of pixels.
+
+Source: ``china.jpg`` and ``flower.jpg`` of scikit-learn (CC BY 2.0; see ``datasets/images/README.txt`` there). How they
+are cut is own work.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 One half of the training images, drawn by the seed, is what it samples, but at most 10,000, since a model is in memory;
 distances compare it with the others. It has no codes, so reconstruction does not apply.
+
+Source: own work.
 """
 
 from __future__ import annotations
