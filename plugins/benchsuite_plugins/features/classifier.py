@@ -7,6 +7,8 @@ one, of 48 features, and keeps it in the cache.
 
 Scores under it are Frechet distances on these very weights and comparable with no published FID; the fingerprint is the
 weights' checksum, so that scores under two trainings are never mixed.
+
+Source: own work.
 """
 
 from __future__ import annotations

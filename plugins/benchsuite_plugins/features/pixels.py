@@ -1,4 +1,7 @@
-"""``pixels``: the numbers of a sample themselves, flattened, for vectors and as a floor for what features add."""
+"""``pixels``: the numbers of a sample themselves, flattened, for vectors and as a floor for what features add.
+
+Source: own work.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,126 @@
+"""Whether a method works on another device, tried without one.
+
+Torch's fake tensors stand in for those of a GPU: they have a shape, a type and a device, hold no numbers, and refuse to
+be mixed with tensors of another device as real ones do. Code that looks at numbers cannot be followed to its end.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from benchsuite.contracts import DataSpec, Method, Model
+from benchsuite.errors import NotApplicableError
+from benchsuite.kit.samples import Samples
+from benchsuite.kit.training import AnyModule
+from benchsuite.testing.contract import BrokenContractError, place_of
+from benchsuite.testing.surroundings import switches_restored
+from benchsuite.testing.tiny import CLASSES, TinyRun
+from benchsuite.testing.trial import PAGE, Fit
+
+_GPU = torch.device("cuda", 0)
+_ROWS = 5
+_MIXED = ("same device", "different devices", "device propagation")
+_LEFT_BEHIND = "convert all Tensors to FakeTensors"
+
+
+class _FakeRun(TinyRun):
+    """A run whose losses have no numbers: nothing is logged, and there is no way back through them."""
+
+    def prepare(self, net: AnyModule) -> AnyModule:
+        """``net``, which is where it has to be."""
+        return net.train()
+
+    def step(self, optimiser: torch.optim.Optimizer, loss: Tensor, name: str = "loss") -> None:
+        """Nothing."""
+
+    def log(self, name: str, value: Tensor) -> None:
+        """Nothing."""
+
+
+def check_moved(fit: Fit) -> None:
+    """Sample, encode and decode by a copy of the model on a fake GPU.
+
+    Raises BrokenContractError where devices are mixed, NotApplicableError where the code cannot be followed.
+    """
+    mode = FakeTensorMode()
+    moved = _on_gpu(fit.model, mode)
+    for name, call in _calls(moved, fit.spec).items():
+        with mode, torch.no_grad():
+            made = _followed(call, f"{name} on a GPU")
+        if isinstance(made, Tensor) and made.device != _GPU and _has_state(moved):
+            raise BrokenContractError(
+                expected=f"{name} of a model on 'cuda' returns a tensor on 'cuda'",
+                got=f"one on '{made.device}'; move what is drawn to the model's device: z.to(self.weight)",
+                read=f"{PAGE}#devices",
+            )
+
+
+def _calls(model: Any, spec: DataSpec) -> dict[str, Callable[[], object]]:
+    calls = {"sample": lambda: model.sample(_ROWS, torch.Generator())}
+    width = getattr(model, "latent_dim", None)
+    if hasattr(model, "encode"):
+        calls["encode"] = lambda: model.encode(torch.empty(_ROWS, *spec.shape, device=_GPU))
+    if hasattr(model, "decode") and isinstance(width, int):
+        calls["decode"] = lambda: model.decode(torch.empty(_ROWS, width, device=_GPU))
+    return calls
+
+
+def check_fit(method: Method, model: Model, spec: DataSpec) -> None:
+    """Fit a copy of the untrained ``model`` to fake data on a fake GPU, without backward passes. Raises likewise."""
+    mode = FakeTensorMode()
+    moved = _on_gpu(model, mode)
+    with switches_restored(), mode:
+        image = spec.kind == "image"
+        data = torch.empty(spec.n_train, *spec.shape, dtype=torch.uint8 if image else torch.float32, device=_GPU)
+        labels = torch.zeros(spec.n_train, dtype=torch.int64, device=_GPU) if image else None
+        train = Samples(data, labels, label_names=[str(k) for k in range(CLASSES)])
+        _followed(lambda: method.fit(moved, train, _FakeRun(device=_GPU)), "fit on a GPU")
+
+
+def _on_gpu(model: Model, mode: FakeTensorMode) -> Model:
+    moved = copy.deepcopy(model)
+    with mode:
+        for module in moved.modules():
+            for name, parameter in module._parameters.items():
+                if parameter is not None:
+                    fake = nn.Parameter(_like(parameter), parameter.requires_grad)
+                    module._parameters[name] = fake
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    module._buffers[name] = _like(buffer)
+    return moved
+
+
+def _like(x: Tensor) -> Tensor:
+    return torch.empty(x.shape, dtype=x.dtype, device=_GPU)
+
+
+def _has_state(model: nn.Module) -> bool:
+    return any(True for _ in model.parameters()) or any(True for _ in model.buffers())
+
+
+def _followed(call: Callable[[], object], what: str) -> object:
+    try:
+        return call()
+    except NotApplicableError:
+        raise
+    except Exception as error:
+        text = str(error)
+        if not any(sign.lower() in text.lower() for sign in (*_MIXED, _LEFT_BEHIND)):
+            raise NotApplicableError(f"{what} could not be followed: {type(error).__name__}{place_of(error)}") from None
+        got = (
+            "a tensor that is no parameter, buffer or argument, and stays on the CPU"
+            if _LEFT_BEHIND in text
+            else "a tensor on the CPU meets one on the GPU"
+        )
+        raise BrokenContractError(
+            expected=f"{what} keeps to the device of the model",
+            got=f"{got}{place_of(error)}; make tensors where others are: torch.zeros(n, device=x.device), z.to(x)",
+            read=f"{PAGE}#devices",
+        ) from error

@@ -1,0 +1,166 @@
+"""A method on trial: fitted to tiny data as a cell fits it, each fit made once for all the checks that look at it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchsuite.contracts import DataSpec, Method, Model
+from benchsuite.errors import NotApplicableError, ParameterError
+from benchsuite.kit.samples import Samples
+from benchsuite.parameters import parameters_of
+from benchsuite.testing.contract import BrokenContractError, calling
+from benchsuite.testing.surroundings import generators, in_common, seed_all, switches_restored
+from benchsuite.testing.tiny import SHAPES, TinyRun, called, spec_of, tiny_samples
+
+PAGE = "docs/plugins/methods.md"
+
+# Values for hyper-parameters of these names, by which methods are small and brief.
+_BRIEF = {"epochs": 2, "batch_size": 16, "width": 4}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted model, what it was fitted to, and the run; ``switched`` is what the fit changed in the process."""
+
+    model: Model
+    spec: DataSpec
+    train: Samples
+    run: TinyRun
+    switched: Sequence[str] = ()
+
+    def draw(self, n: int, seed: int = 1) -> Tensor:
+        """``n`` samples by a generator of this seed."""
+        with torch.no_grad():
+            return self.model.sample(n, torch.Generator().manual_seed(seed))
+
+
+def brief(cls: type[Method]) -> Method:
+    """The method with its defaults, made brief where it has the usual parameters.
+
+    Raises NotApplicableError where it needs values that only its author knows.
+    """
+    declared = parameters_of(cls)
+    required = [p.name for p in declared.values() if p.default is dataclasses.MISSING]
+    if required:
+        raise NotApplicableError(
+            f"{cls.name} needs values for {', '.join(required)}; give them, as in {cls.name}[{required[0]}=...]"
+        )
+    given = {name: value for name, value in _BRIEF.items() if name in declared}
+    for values in (given, {}):
+        with contextlib.suppress(ParameterError):
+            return cls(**values)
+    raise NotApplicableError("its defaults are not allowed")
+
+
+@dataclass
+class Trial:
+    """``method``, and every fit of it that was made.
+
+    What goes wrong in a fit is remembered as well, and told once.
+    """
+
+    method: Method
+    made: dict[tuple[Any, ...], Fit | Exception] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The method's."""
+        return self.method.name
+
+    def fit(
+        self,
+        shape: tuple[int, ...],
+        *,
+        seed: int = 0,
+        rows: int | None = None,
+        precision: str = "fp32",
+    ) -> Fit:
+        """Raises BrokenContractError for what goes wrong, but NotApplicableError when it has been told, and where the
+        method is not for such data."""
+        key = (shape, seed, rows, precision)
+        if key not in self.made:
+            train = tiny_samples(shape) if rows is None else tiny_samples(shape, rows)
+            try:
+                self.made[key] = self.fitted(train, TinyRun(seed=seed, precision=precision), seed)
+            except Exception as error:
+                self.made[key] = error
+        made = self.made[key]
+        if isinstance(made, BrokenContractError):
+            self.made[key] = NotApplicableError(f"for {called(shape)} the method cannot be fitted, as was said")
+        if isinstance(made, Exception):
+            raise made
+        return made
+
+    def home(self) -> Fit:
+        """The fit to the first kind of data that the method is for. Raises as ``fit`` does."""
+        return self.fit(self.home_shape())
+
+    def home_shape(self) -> tuple[int, ...]:
+        """The first of the shapes that the method is for."""
+        reasons = []
+        for shape in SHAPES:
+            try:
+                self.fit(shape)
+                return shape
+            except NotApplicableError as error:
+                reasons.append(f"{called(shape)}: {error}")
+            except BrokenContractError:
+                return shape
+        if any("as was said" in reason for reason in reasons):
+            raise NotApplicableError("the method cannot be fitted, as was said")
+        raise BrokenContractError(
+            expected="a method that is for images or for vectors",
+            got=f"it is for none of these: {'; '.join(reasons)}",
+            read=f"{PAGE}#build",
+        )
+
+    def built(self, spec: DataSpec, seed: int) -> Model:
+        """The untrained model. Raises as ``fit`` does."""
+        seed_all(seed)
+        for_ = called(spec.shape)
+        with calling(f"build(spec) for {for_}", expected=f"a model of {for_}", read=f"{PAGE}#build"):
+            model = self.method.build(spec)
+        if not isinstance(model, Model):
+            raise BrokenContractError(
+                expected="build(spec) returns a benchsuite.Model",
+                got=f"a {type(model).__name__}",
+                read=f"{PAGE}#build",
+            )
+        return model
+
+    def fitted(self, train: Samples, run: TinyRun, seed: int) -> Fit:
+        """A fit that is not remembered. Raises as ``fit`` does, and CutError where ``run`` is cut off."""
+        spec = spec_of(train)
+        with switches_restored() as switched:
+            model = self.built(spec, seed)
+            expected = f"fit ends, for {len(train)} rows of {called(train.shape)}"
+            with calling("fit(model, train, run)", expected=expected, read=f"{PAGE}#fit"):
+                self.method.fit(model, train, run)
+                run.close()
+        return Fit(model.eval(), spec, train, run, tuple(switched))
+
+    def reseeded(self, shape: tuple[int, ...], seeds: Sequence[int] = (0, 1)) -> list[str]:
+        """The modules whose global generator ends in one state, whatever the seed that it was given at first."""
+        ends = []
+        for seed in seeds:
+            train = tiny_samples(shape)
+            self.fitted(train, TinyRun(seed=seed), seed)
+            ends.append(generators())
+        return in_common(ends[0], ends[1])
+
+
+def saved_and_loaded(fit: Fit, method: Method, path: Path) -> Model:
+    """The model of ``fit`` by way of a file, as a cell keeps it, in a model that was built anew with another seed."""
+    torch.save(fit.model.state_dict(), path)
+    seed_all(99)
+    model = method.build(fit.spec)
+    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return model.eval()

@@ -1,0 +1,50 @@
+"""The process that checks run in: ``python -m benchsuite.testing.worker REQUEST``, REQUEST being JSON.
+
+It writes an object a line to standard output: that it begins a check, and how the check came out. What plugins print
+goes to standard error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from typing import Any
+
+from benchsuite.errors import UsageError
+
+
+def main() -> None:
+    """Try every check that is asked for, one after the other."""
+    request = json.loads(sys.argv[1])
+    pipe = os.dup(1)
+    os.dup2(2, 1)
+    sys.path[:] = request["path"]
+
+    def send(**message: Any) -> None:
+        os.write(pipe, json.dumps(message).encode() + b"\n")
+
+    send(event="begins", subject=request["target"], claim="loads, and provides something")
+
+    import torch
+
+    from benchsuite.harness.registry import load_registry
+    from benchsuite.testing.contract import tried
+    from benchsuite.testing.inspection import checks_of
+
+    torch.set_num_threads(1)
+    try:
+        checks = checks_of(request["target"], request["selections"], load_registry())
+    except UsageError as error:
+        send(event="refused", text=str(error))
+        return
+    for check in checks:
+        send(event="begins", subject=check.subject, claim=check.claim)
+        send(event="found", **dataclasses.asdict(tried(check)))
+    send(event="done")
+
+
+if __name__ == "__main__":
+    main()
+    os._exit(0)  # a thread that a plugin left running keeps nobody waiting
