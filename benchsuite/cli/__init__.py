@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import os
 import sys
-from importlib import import_module
 
 import click
 
 import benchsuite
+from benchsuite.cli.lazy import LazyGroup
 from benchsuite.errors import BenchsuiteError, UsageError
 from benchsuite.harness import server
 
@@ -25,41 +25,19 @@ COMMANDS = {
     "baseline": "Set, show and list what a gate compares with.",
     "gate": "Say which scores of a run are worse than a baseline's, for CI.",
     "reproduce": "Run tables, figures and claims of the papers again, with a verdict on each.",
-    "plugins": "Show installed plugins and what is wrong with broken ones.",
+    "plugins": "List plugins, check that they keep their contracts, and begin new ones.",
     "env": "Show this machine, its devices and package versions.",
 }
+COMPLETION = "_BENCHSUITE_COMPLETE"  # the variable by which a shell asks click what may stand next
 
 
-class _LazyGroup(click.Group):
-    """Loads a command's module when the command is called, so that --help pays for none of them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS]  # not list(...): the module of that command takes the name once it is loaded
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = import_module(f"benchsuite.cli.{cmd_name}").command
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from difflib import get_close_matches
-
-            close = get_close_matches(args[0], COMMANDS, n=1)
-            hint = f"did you mean '{close[0]}'? " if close else ""
-            ctx.fail(f"no command named '{args[0]}'; {hint}known: {', '.join(COMMANDS)}")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([*COMMANDS.items()])
+class _Commands(LazyGroup):
+    sentences = COMMANDS
+    module = "benchsuite.cli.{}"
 
 
 @click.group(
-    cls=_LazyGroup,
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Exit codes: 0 ok, 1 a cell failed, 2 usage, 3 a regression, 4 no baseline, 130 interrupted.",
 )
@@ -73,6 +51,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character gets a question mark, not a crash
+    if COMPLETION in os.environ:
+        from benchsuite.cli.completion import teach_shells
+
+        teach_shells()
     try:
         code = group.main(standalone_mode=False)
         sys.stdout.flush()

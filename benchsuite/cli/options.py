@@ -8,15 +8,29 @@ from typing import Any
 
 import click
 
+from benchsuite.cli.completion import plugin_names, selections
 from benchsuite.harness.pluginfiles import name_more
 from benchsuite.harness.recipe import Recipe, read_recipe, recipe_from
 
 _SELECTIONS = "as NAME or NAME[parameter=value,...]@label, separated by commas"
 _FLAGS = (
-    click.option("--methods", "-m", metavar="LIST", help=f"Methods, {_SELECTIONS}."),
-    click.option("--datasets", "-d", metavar="LIST", help="Datasets, likewise.  [default: digits]"),
+    click.option(
+        "--methods", "-m", metavar="LIST", shell_complete=selections("methods"), help=f"Methods, {_SELECTIONS}."
+    ),
+    click.option(
+        "--datasets",
+        "-d",
+        metavar="LIST",
+        shell_complete=selections("datasets"),
+        help="Datasets, likewise.  [default: digits]",
+    ),
     click.option("--seeds", "-s", metavar="SEEDS", help="3 is seeds 0, 1, 2; 4,7 those two; 7, seed 7.  [default: 1]"),
-    click.option("--metrics", metavar="LIST", help="Metrics, likewise.  [default: all that apply]"),
+    click.option(
+        "--metrics",
+        metavar="LIST",
+        shell_complete=selections("metrics"),
+        help="Metrics, likewise.  [default: all that apply]",
+    ),
     click.option("--latent-dim", type=int, help="Size of codes, where a method names none.  [default: the dataset's]"),
     click.option("--subset", type=int, help="Train on so many images, and test on as large a part.  [default: all]"),
     click.option("--samples", type=int, help="Samples drawn for distances.  [default: 4000]"),
@@ -27,17 +41,24 @@ _FLAGS = (
     click.option("--timeout", metavar="TIME", help="Kill a cell that runs longer."),
     click.option("--memory-limit", metavar="SIZE", help="Fail a cell whose memory grows by more (512M, 8G)."),
     click.option("--jobs", "-j", type=int, help="Cells at once.  [default: cores / threads; 1 on a GPU]"),
-    click.option("--executor", metavar="NAME", help="Where cells run.  [default: local]"),
+    click.option(
+        "--executor", metavar="NAME", shell_complete=selections("executors"), help="Where cells run.  [default: local]"
+    ),
     click.option("--keep", metavar="models|none", help="Whether fitted models are kept.  [default: models]"),
 )
 
 
 def _name_files(context: click.Context, _: click.Parameter, files: tuple[Path, ...]) -> None:
-    context.call_on_close(name_more(files=files))
+    _until_closed(context, name_more(files=files))
 
 
 def _block(context: click.Context, _: click.Parameter, names: tuple[str, ...]) -> None:
-    context.call_on_close(name_more(blocked=names))
+    _until_closed(context, name_more(blocked=names))
+
+
+def _until_closed(context: click.Context, take_back: Callable[[], None]) -> None:
+    if not context.resilient_parsing:  # what a shell asks is answered after that, and then the process ends
+        context.call_on_close(take_back)
 
 
 _PLUGIN_FLAGS = (
@@ -56,6 +77,7 @@ _PLUGIN_FLAGS = (
         multiple=True,
         expose_value=False,
         callback=_block,
+        shell_complete=plugin_names,
         help="Do not load a plugin, or those of a distribution.",
     ),
 )

@@ -1,33 +1,25 @@
-"""``benchsuite plugins``."""
+"""``benchsuite plugins``: each of its commands is a module plugins_NAME, loaded only when called."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-
 import click
 
-from benchsuite.cli.options import json_flag
+from benchsuite.cli.lazy import LazyGroup
+
+# The sentence is the command's line in ``benchsuite plugins --help``.
+COMMANDS = {
+    "list": "List plugins: what they provide, where they come from, and what is wrong with broken ones.",
+    "check": "Check that plugins keep their contracts, on tiny data.",
+    "new": "Write a package with a plugin that installs, runs and keeps its contract.",
+}
 
 
-@click.group("plugins")
+class _Commands(LazyGroup):
+    sentences = COMMANDS
+    module = "benchsuite.cli.plugins_{}"
+    what = "plugins command"
+
+
+@click.group("plugins", cls=_Commands)
 def command() -> None:
-    """Show installed plugins and what is wrong with broken ones."""
-
-
-@command.command("list")
-@json_flag
-def list_plugins(as_json: bool) -> None:
-    """List every plugin: what it provides, where it comes from, and why it does not work where it does not."""
-    from benchsuite.harness.registry import load_registry
-    from benchsuite.kit.text import table
-
-    plugins = load_registry().plugins
-    if as_json:
-        click.echo(json.dumps([dataclasses.asdict(p) for p in plugins], indent=1))
-        return
-    rows = []
-    for plugin in plugins:
-        provides = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in plugin.provides.items())
-        rows.append([plugin.name, f"{plugin.distribution} {plugin.version}", provides, plugin.problem or "ok"])
-    click.echo(table(["plugin", "distribution", "provides", "status"], rows, [False] * 4))
+    """List, check and begin plugins."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from benchsuite.cli.completion import selections
 from benchsuite.cli.interrupts import interrupts_kept
 from benchsuite.cli.options import json_flag, plugin_flags
 from benchsuite.errors import SelectionError, reason_of
@@ -21,7 +22,7 @@ Report = Callable[[str, int, int | None], None]
 
 
 @click.command("prepare")
-@click.argument("names", nargs=-1, metavar="NAME...")
+@click.argument("names", nargs=-1, metavar="NAME...", shell_complete=selections("datasets", "features"))
 @click.option("--list", "listing", is_flag=True, help="Show what is there, its sizes and fingerprints.")
 @click.option("--skip-bad", is_flag=True, help="Leave out images that cannot be read, and say how many.")
 @click.option("--force", is_flag=True, help="Prepare again what is prepared already.")

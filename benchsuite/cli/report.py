@@ -7,13 +7,19 @@ from pathlib import Path
 
 import click
 
+from benchsuite.cli.completion import selections
 from benchsuite.cli.options import json_flag, plugin_flags
 
 
 @click.command("report")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option(
-    "--format", "formats", default="html,markdown,csv", show_default=True, help="Reporters, separated by commas."
+    "--format",
+    "formats",
+    default="html,markdown,csv",
+    show_default=True,
+    shell_complete=selections("reporters"),
+    help="Reporters, separated by commas.",
 )
 @click.option(
     "--out",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from benchsuite.cli.completion import selections
 from benchsuite.cli.options import json_flag, plugin_flags
 from benchsuite.harness import server
 from benchsuite.harness.recipe import parse_selections
@@ -13,7 +14,13 @@ from benchsuite.harness.recipe import parse_selections
 
 @click.command("score")
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
-@click.option("--metrics", metavar="LIST", required=True, help="Metrics, as NAME or NAME[parameter=value,...].")
+@click.option(
+    "--metrics",
+    metavar="LIST",
+    required=True,
+    shell_complete=selections("metrics"),
+    help="Metrics, as NAME or NAME[parameter=value,...].",
+)
 @click.option("--samples", type=click.IntRange(min=2), help="Another number scores all that is of samples anew.")
 @click.option("--force", is_flag=True, help="Score again what is scored already.")
 @plugin_flags
