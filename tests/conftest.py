@@ -73,10 +73,10 @@ def refusals() -> Iterator[Refusals]:
         pytest.fail("\n".join(["the network was used:", *refused]), pytrace=False)
 
 
-def install(name: str, target: Path) -> Path:
-    """Build and install the fixture distribution ``name`` into ``target``, as pip would for anyone."""
+def install(source: str | Path, target: Path) -> Path:
+    """Build and install a distribution into ``target``, as pip would for anyone: a fixture's name, or a whole path."""
     arguments = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", str(target)]
-    subprocess.run([sys.executable, "-m", "pip", *arguments, str(FIXTURES / name)], check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "pip", *arguments, str(FIXTURES / source)], check=True, timeout=120)
     return target
 
 
