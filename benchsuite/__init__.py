@@ -36,8 +36,13 @@ if TYPE_CHECKING:
         PreparationError,
         UsageError,
     )
-    from benchsuite.hookspecs import hookimpl
-    from benchsuite.kit.samples import Samples
+    from benchsuite.hookspecs import API_VERSION, hookimpl
+    from benchsuite.kit.coding import CodesBy
+    from benchsuite.kit.estimators import EstimatorMethod
+    from benchsuite.kit.modules import ModuleMethod
+    from benchsuite.kit.moments import Moments
+    from benchsuite.kit.priors import NormalPrior
+    from benchsuite.kit.samples import Reconstructions, Samples
     from benchsuite.kit.training import Run
     from benchsuite.parameters import (
         BelowOne,
@@ -82,8 +87,13 @@ PUBLIC_NAMES = {
         "PreparationError",
         "UsageError",
     ),
-    "benchsuite.hookspecs": ("hookimpl",),
-    "benchsuite.kit.samples": ("Samples",),
+    "benchsuite.hookspecs": ("API_VERSION", "hookimpl"),
+    "benchsuite.kit.coding": ("CodesBy",),
+    "benchsuite.kit.estimators": ("EstimatorMethod",),
+    "benchsuite.kit.modules": ("ModuleMethod",),
+    "benchsuite.kit.moments": ("Moments",),
+    "benchsuite.kit.priors": ("NormalPrior",),
+    "benchsuite.kit.samples": ("Reconstructions", "Samples"),
     "benchsuite.kit.training": ("Run",),
     "benchsuite.parameters": (
         "BelowOne",
@@ -125,7 +135,14 @@ __all__ = [  # noqa: RUF022 - in the order of the table above
     "PluginError",
     "PreparationError",
     "UsageError",
+    "API_VERSION",
     "hookimpl",
+    "CodesBy",
+    "EstimatorMethod",
+    "ModuleMethod",
+    "Moments",
+    "NormalPrior",
+    "Reconstructions",
     "Samples",
     "Run",
     "BelowOne",

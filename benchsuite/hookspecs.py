@@ -1,7 +1,9 @@
 """The hooks that a plugin module may implement, each marked with ``@benchsuite.hookimpl``.
 
 A plugin is a module named by an entry point of the group ``benchsuite``. It implements the hooks it wants
-and leaves out the rest. The hooks that provide something return a list; none is handed a registry to change.
+and leaves out the rest. The hooks that provide something return a list; none is handed a registry to change. A module
+that says ``benchsuite_api = 1`` is loaded by versions of benchsuite that have this version of the hooks and of what
+``benchsuite`` exports, and by no others.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
         Record,
     )
     from benchsuite.reports import Reporter
+
+# Goes up when a plugin that was right would no longer be: see "What stays" in the plugin guide.
+API_VERSION = 1
 
 hookspec = pluggy.HookspecMarker("benchsuite")
 hookimpl = pluggy.HookimplMarker("benchsuite")

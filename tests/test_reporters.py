@@ -572,8 +572,8 @@ def test_a_page_of_wide_tables_fits_too(report: Report, tmp_path: Path) -> None:
 
 
 def test_the_reporter_that_the_guide_prints_writes_its_file(report: Report, tmp_path: Path) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "plugins" / "reporters.md").read_text(encoding="utf-8")
     (code,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "benchsuite.Reporter" in block)
-    exec(compile(code, "docs/plugins.md", "exec", dont_inherit=True), names := {})
+    exec(compile(code, "docs/plugins/reporters.md", "exec", dont_inherit=True), names := {})
     (path,) = names["Winners"]().write(report, tmp_path)
     assert "significant" in path.read_text(encoding="utf-8")

@@ -120,5 +120,6 @@ def siblings_of(path: Path) -> set[str]:
     """
     for root in {root_of(file) for file in plugin_files()}:
         if path.is_relative_to(root) and root_of(path) == root:
-            return {entry.stem for entry in root.iterdir() if entry.suffix == ".py" or (entry / "__init__.py").is_file()}
+            beside = (p for p in root.iterdir() if p.suffix == ".py" or (p / "__init__.py").is_file())
+            return {p.stem for p in beside}
     return set()

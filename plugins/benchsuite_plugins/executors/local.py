@@ -1,4 +1,7 @@
-"""The local executor: cells on this machine, as many at once as the run allows."""
+"""The local executor: cells on this machine, as many at once as the run allows.
+
+Source: own work.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The CSV reporter: the frames that all reports are made of, for spreadsheets."""
+"""The CSV reporter: the frames that all reports are made of, for spreadsheets.
+
+Source: own work.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 Its tables are plain HTML, which DataTables (MIT licence, beside this module in ``page/``) makes sortable and pages; a
 table of very many rows comes as data, of which the page makes what is looked at. A content security policy names the
 hashes of the page's own scripts, so that nothing else is run or fetched, whatever plugins put into names and errors.
+
+Source: own work.
 """
 
 from __future__ import annotations

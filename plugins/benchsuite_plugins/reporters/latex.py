@@ -2,6 +2,8 @@ r"""The LaTeX reporter: a document that compiles by itself, and whose tables can
 
 Everything that plugins say goes through ``escaped``. Numbers stand in siunitx's ``S`` columns, as ``24.95 +- 0.11``;
 what is no plain number is text in braces.
+
+Source: own work.
 """
 
 from __future__ import annotations

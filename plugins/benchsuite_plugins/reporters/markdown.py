@@ -1,4 +1,7 @@
-"""The Markdown reporter: a page that fits into a comment of a pull request."""
+"""The Markdown reporter: a page that fits into a comment of a pull request.
+
+Source: own work.
+"""
 
 from __future__ import annotations
 

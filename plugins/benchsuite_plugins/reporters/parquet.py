@@ -1,4 +1,7 @@
-"""The Parquet reporter: the frames as data, with their types."""
+"""The Parquet reporter: the frames as data, with their types.
+
+Source: own work.
+"""
 
 from __future__ import annotations
 
