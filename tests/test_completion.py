@@ -172,7 +172,7 @@ def on_path(folder: Path) -> dict[str, str]:
     if shutil.which("bash") is None or not (scripts / "benchsuite").exists():
         pytest.skip("needs bash, and benchsuite as a command")
     variables = {"BENCHSUITE_CACHE": str(folder / "cache"), "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
-    return environment() | variables | {"PS1": "ready> ", "TERM": "dumb", "INPUTRC": os.devnull}
+    return environment() | variables | {"TERM": "dumb", "INPUTRC": os.devnull}
 
 
 def test_bash_calls_the_function_that_it_was_given(folder: Path, on_path: dict[str, str]) -> None:
@@ -205,7 +205,7 @@ def test_the_tab_key_completes_in_a_bash_that_is_typed_into(
     typed: str, folder: Path, on_path: dict[str, str], tmp_path: Path
 ) -> None:
     pty = pytest.importorskip("pty", reason="no terminals here")
-    (tmp_path / "bashrc").write_text('eval "$(_BENCHSUITE_COMPLETE=bash_source benchsuite)"\n')
+    (tmp_path / "bashrc").write_text('eval "$(_BENCHSUITE_COMPLETE=bash_source benchsuite)"; PS1="ready> "\n')
     process, terminal = pty.fork()
     if process == 0:
         os.chdir(folder)

@@ -103,9 +103,9 @@ def _check_drawn(fit: Fit, n: int) -> None:
 
 
 def _any_rows(trial: Trial) -> None:
-    shape = trial.home_shape()
-    for rows in _ROWS:
-        trial.fit(shape, rows=rows)
+    for shape in trial.kinds():
+        for rows in _ROWS:
+            trial.fit(shape, rows=rows)
 
 
 def _fits(trial: Trial) -> None:
@@ -265,7 +265,11 @@ def _cut_off(trial: Trial, shape: tuple[int, ...], run: TinyRun) -> None:
 
 
 def _half(trial: Trial) -> None:
-    fit = trial.fit(trial.home_shape(), precision="bf16")
+    for shape in trial.kinds():
+        _check_single(trial.fit(shape, precision="bf16"))
+
+
+def _check_single(fit: Fit) -> None:
     low = [name for name, value in fit.model.state_dict().items() if getattr(value, "dtype", None) == torch.bfloat16]
     if low:
         raise BrokenContractError(

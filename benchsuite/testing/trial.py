@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchsuite.contracts import DataSpec, Method, Model
-from benchsuite.errors import NotApplicableError, ParameterError
+from benchsuite.errors import NotApplicableError, ParameterError, UsageError
 from benchsuite.kit.samples import Samples
 from benchsuite.parameters import parameters_of
 from benchsuite.testing.contract import BrokenContractError, calling
@@ -122,12 +122,24 @@ class Trial:
             read=f"{PAGE}#build",
         )
 
+    def kinds(self) -> list[tuple[int, ...]]:
+        """The first shape of each kind of data, images and vectors, that the method is for."""
+        found = {len(self.home_shape()): self.home_shape()}
+        for shape in SHAPES:
+            with contextlib.suppress(NotApplicableError):
+                self.fit(shape)
+                found.setdefault(len(shape), shape)
+        return list(found.values())
+
     def built(self, spec: DataSpec, seed: int) -> Model:
         """The untrained model. Raises as ``fit`` does."""
         seed_all(seed)
         for_ = called(spec.shape)
         with calling(f"build(spec) for {for_}", expected=f"a model of {for_}", read=f"{PAGE}#build"):
-            model = self.method.build(spec)
+            try:
+                model = self.method.build(spec)
+            except UsageError as error:  # which names what would have to be given instead
+                raise NotApplicableError(str(error)) from None
         if not isinstance(model, Model):
             raise BrokenContractError(
                 expected="build(spec) returns a benchsuite.Model",
