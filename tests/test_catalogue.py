@@ -406,6 +406,12 @@ def test_source_is_watched_where_an_editable_install_says_that_it_is(
     assert not {"waves", "absent"} & set(sys.modules), "nothing was imported"
 
 
+@pytest.mark.parametrize("value", ["waves.plugin", " waves.plugin:hooks", "waves:hooks", "waves [extra]", "waves"])
+def test_the_package_of_an_entry_point_is_told_from_its_text(value: str) -> None:
+    assert catalogues._first_name(value) == "waves"
+    assert stamps([catalogues._first_name("")]) and stamps([catalogues._first_name("not-a module")])
+
+
 def test_what_cannot_be_imported_is_not_watched(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(place.source)
     before = stamps(["waves"])

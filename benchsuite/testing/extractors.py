@@ -14,7 +14,7 @@ from benchsuite.contracts import FeatureExtractor, Kind
 from benchsuite.errors import BenchsuiteError, NotApplicableError
 from benchsuite.harness.environment import cache_folder
 from benchsuite.parameters import Parameter, parameters_of
-from benchsuite.testing.claims import GUIDE, Memory, check_name, checks_of_claims, skipped, with_defaults
+from benchsuite.testing.claims import Memory, check_name, checks_of_claims, skipped, with_defaults
 from benchsuite.testing.contract import BrokenContractError, Check, as_test, calling
 from benchsuite.testing.declared import checks_of_parameters, checks_of_words
 from benchsuite.testing.network import network_refused
@@ -48,7 +48,7 @@ def extractor_checks(extractor: type[FeatureExtractor] | FeatureExtractor) -> li
     """Every check of a feature extractor: of what it declares, and of what it makes of tiny data."""
     cls = extractor if isinstance(extractor, type) else type(extractor)
     subject = f"feature extractor '{cls.name}'"
-    declared = checks_of_words(subject, cls, GUIDE) + checks_of_parameters(subject, cls, GUIDE)
+    declared = checks_of_words(subject, cls) + checks_of_parameters(subject, cls)
     declared.append(Check(subject, "says its kind", lambda: _words(cls)))
     try:
         trial = Trial(with_defaults(cls) if isinstance(extractor, type) else extractor)

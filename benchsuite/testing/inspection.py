@@ -18,7 +18,7 @@ from benchsuite.testing.methods import method_checks
 from benchsuite.testing.metrics import metric_checks
 from benchsuite.testing.reporters import reporter_checks
 
-_PAGE = "docs/plugins/README.md"
+_PAGE = "docs/plugins/hooks.md"
 CHECKS: dict[str, Callable[[Any], list[Check]]] = {
     "methods": method_checks,
     "datasets": dataset_checks,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from benchsuite.contracts import Method
 from benchsuite.errors import NotApplicableError
+from benchsuite.testing.claims import checks_of_claims, skipped
 from benchsuite.testing.contract import BrokenContractError, Check, as_test, calling
 from benchsuite.testing.declared import checks_of_parameters, checks_of_words
 from benchsuite.testing.devices import check_fit, check_moved
@@ -38,11 +39,11 @@ def method_checks(method: type[Method] | Method) -> list[Check]:
     """Every check of a method: of what it declares, and of what it does with tiny data on the processor."""
     cls = method if isinstance(method, type) else type(method)
     subject = f"method '{cls.name}'"
-    declared = checks_of_words(subject, cls, PAGE) + checks_of_parameters(subject, cls, PAGE)
+    declared = checks_of_words(subject, cls) + checks_of_parameters(subject, cls)
     try:
         trial = Trial(brief(cls) if isinstance(method, type) else method)
     except NotApplicableError as error:
-        return [*declared, Check(subject, "trains", _skipping(str(error)))]
+        return [*declared, skipped(subject, "trains", str(error))]
     claims: dict[str, Callable[[Trial], str | None]] = {
         "can be fitted to images or vectors, or says that it is not for them": _applies,
         "samples have the shape and range of the data": _shapes,
@@ -58,29 +59,21 @@ def method_checks(method: type[Method] | Method) -> list[Check]:
         "the model works on another device": _moves,
         "fit works on another device": _fits_elsewhere,
     }
-    done = [Check(subject, claim, _bound(run, trial)) for claim, run in claims.items()]
-    return declared + done + checks_of_model(subject, trial)
-
-
-def _skipping(reason: str) -> Callable[[], str | None]:
-    def run() -> str | None:
-        raise NotApplicableError(reason)
-
-    return run
-
-
-def _bound(run: Callable[[Trial], str | None], trial: Trial) -> Callable[[], str | None]:
-    return lambda: run(trial)
+    return declared + checks_of_claims(subject, claims, trial) + checks_of_model(subject, trial)
 
 
 def _applies(trial: Trial) -> str | None:
     trial.home()
-    refused = []
+    refused, broken = [], []
     for shape in SHAPES:
         try:
             trial.fit(shape)
         except NotApplicableError as error:
             refused.append(f"{called(shape)} ({error})")
+        except BrokenContractError as error:
+            broken.append(error)
+    if broken:
+        raise broken[0]
     return f"it is not for {'; '.join(refused)}" if refused else None
 
 

@@ -16,7 +16,7 @@ from benchsuite.errors import NotApplicableError, ParameterError, PluginError, U
 from benchsuite.harness.binding import ARTEFACTS
 from benchsuite.parameters import Parameter, convert, describe, parameters_of
 from benchsuite.testing.cells import SmallCell, noise_cell, small_cell
-from benchsuite.testing.claims import GUIDE, Memory, check_name, checks_of_claims
+from benchsuite.testing.claims import Memory, check_name, checks_of_claims
 from benchsuite.testing.contract import BrokenContractError, Check, as_test, calling
 from benchsuite.testing.declared import checks_of_words
 from benchsuite.testing.scores import check_score
@@ -59,7 +59,7 @@ def metric_checks(metric: Metric) -> list[Check]:
         "applies to other models and data, or says why not": _elsewhere,
         "its direction is that of real data and noise": _direction,
     }
-    return checks_of_words(subject, _written(metric.compute), GUIDE) + checks_of_claims(subject, claims, trial)
+    return checks_of_words(subject, _written(metric.compute)) + checks_of_claims(subject, claims, trial)
 
 
 def _written(compute: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from benchsuite.reports import Report, Reporter
-from benchsuite.testing.claims import GUIDE, Memory, check_name, checks_of_claims
+from benchsuite.testing.claims import Memory, check_name, checks_of_claims
 from benchsuite.testing.contract import BrokenContractError, Check, as_test, calling
 from benchsuite.testing.declared import checks_of_words
 from benchsuite.testing.reported import ReportedRun, report_without_scores, small_report
@@ -51,7 +51,7 @@ def reporter_checks(reporter: type[Reporter]) -> list[Check]:
         "leaves the process as it was": _switches,
         "writes a report that has no score": _without_scores,
     }
-    return checks_of_words(subject, reporter, GUIDE) + checks_of_claims(subject, claims, trial)
+    return checks_of_words(subject, reporter) + checks_of_claims(subject, claims, trial)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from benchsuite.contracts import DataSpec, Method, Model
 from benchsuite.errors import NotApplicableError, ParameterError, UsageError
 from benchsuite.kit.samples import Samples
 from benchsuite.parameters import parameters_of
+from benchsuite.testing.claims import check_required
 from benchsuite.testing.contract import BrokenContractError, calling
 from benchsuite.testing.surroundings import generators, in_common, seed_all, switches_restored
 from benchsuite.testing.tiny import SHAPES, TinyRun, called, spec_of, tiny_samples
@@ -48,11 +48,7 @@ def brief(cls: type[Method]) -> Method:
     Raises NotApplicableError where it needs values that only its author knows.
     """
     declared = parameters_of(cls)
-    required = [p.name for p in declared.values() if p.default is dataclasses.MISSING]
-    if required:
-        raise NotApplicableError(
-            f"{cls.name} needs values for {', '.join(required)}; give them, as in {cls.name}[{required[0]}=...]"
-        )
+    check_required(cls)
     given = {name: value for name, value in _BRIEF.items() if name in declared}
     for values in (given, {}):
         with contextlib.suppress(ParameterError):
