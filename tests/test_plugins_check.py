@@ -15,7 +15,8 @@ from benchsuite.testing.contract import tried
 from benchsuite.testing.finding import Finding
 from benchsuite.testing.inspection import CHECKS, checks_of
 
-WRONG = sorted((FIXTURES / "wrong").glob("*.py"))
+SOUND = FIXTURES / "wrong" / "sound_methods.py"
+WRONG = sorted(path for path in (FIXTURES / "wrong").glob("*.py") if path != SOUND)
 # These take their process along, so that they cannot be tried in this one.
 FATAL = {"method_never_ends", "method_ends_the_process"}
 
@@ -41,6 +42,11 @@ def findings(path: Path) -> list[Finding]:
 
 def test_there_are_twenty_wrong_plugins_and_more() -> None:
     assert len(WRONG) >= 20 and len({expected(path) for path in WRONG}) >= 20
+
+
+def test_what_the_wrong_methods_change_is_sound() -> None:
+    found = findings(SOUND)
+    assert len(found) > 50 and not [finding for finding in found if finding.verdict == "failed"]
 
 
 @pytest.mark.parametrize("path", [path for path in WRONG if path.stem not in FATAL], ids=lambda path: path.stem)
