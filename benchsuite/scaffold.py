@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib.util
+import keyword
 import re
 import sys
 from collections.abc import Collection
@@ -76,15 +78,15 @@ Its code is `{name}.py`. Until it is installed, `--plugin {name}.py` brings it i
 def scaffold(name: str, kind: str, folder: Path, taken: Collection[str]) -> list[Path]:
     """Write a package called ``name`` with a plugin of ``kind`` into ``folder``, which may not have anything in it yet.
 
-    ``taken`` are names of its kind that others provide. Returns the files. Raises UsageError for a name that cannot be
-    one, or is another's.
+    ``taken`` are names of plugins, and of what others provide of its kind. Returns the files. Raises UsageError for a
+    name that cannot be one, or is another's.
     """
     if kind not in KINDS:
         raise unknown_name("kind", kind, KINDS)
     module = _module_name(name, taken)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there already; choose another folder with --out, or another name")
-    title = "".join(part.capitalize() for part in module.split("_"))
+    title = _title(module)
     source = (files("benchsuite.templates") / f"{kind}.py").read_text(encoding="utf-8")
     trial, call = (text.format(name=module, title=title) for text in KINDS[kind])
     words = {
@@ -109,12 +111,18 @@ def scaffold(name: str, kind: str, folder: Path, taken: Collection[str]) -> list
     return [folder / file for file in texts]
 
 
+def _title(module: str) -> str:
+    return "".join(part.capitalize() for part in module.split("_"))
+
+
 def _module_name(name: str, taken: Collection[str]) -> str:
     if not _NAME.fullmatch(name):
         raise UsageError(f"'{name}' cannot be a name; it has small letters, digits, and _ or - between them: my_waves")
     module = name.replace("-", "_")
     if module in taken:
-        raise UsageError(f"there is a '{module}' already, see 'benchsuite list'; choose another name")
+        raise UsageError(f"there is a '{module}' already, see 'benchsuite plugins list'; choose another name")
+    if keyword.iskeyword(module) or keyword.iskeyword(_title(module)) or module in vars(builtins):
+        raise UsageError(f"'{module}' means something else in Python; choose another name")
     if module in sys.stdlib_module_names or importlib.util.find_spec(module) is not None:
         raise UsageError(f"there is a module '{module}' already, which would be taken for it; choose another name")
     return module

@@ -16,6 +16,8 @@ import sklearn.cluster
 import sklearn.decomposition
 import sklearn.mixture
 import sklearn.neighbors
+import sklearn.pipeline
+import sklearn.preprocessing
 import sklearn.random_projection
 import torch
 from conftest import CommandLine
@@ -351,7 +353,13 @@ class Tree:
         (lambda spec: Learner([1.0, {"a": 2.0}]), "'learnt_' of Learner is a dict;"),
         (lambda spec: Learner("text"), "'learnt_' of Learner is a str;"),
         (lambda spec: Learner(np.array(["a"])), "'learnt_' of Learner is a ndarray of <U1;"),
+        (lambda spec: Learner(np.array(["2020"], "M8[D]")), r"'learnt_' of Learner is a ndarray of datetime64\[D\];"),
+        (lambda spec: Learner(np.zeros(2, ">f4,>i2")), "'learnt_' of Learner is a ndarray of .*; only numbers and"),
         (lambda spec: Learner(pca(spec)), "'learnt_' of Learner is a PCA;"),
+        (
+            lambda spec: sklearn.pipeline.make_pipeline(sklearn.preprocessing.StandardScaler(), pca(spec)),
+            "kde: Pipeline keeps no fitted attributes of its own, .* nothing of it could be kept; .* write a Method",
+        ),
         (
             lambda spec: sklearn.decomposition.KernelPCA(spec.latent_dim, fit_inverse_transform=True),
             "kde: transform of KernelPCA needs more than is kept of it, .* alone it fails with AttributeError",
@@ -410,6 +418,32 @@ def test_numbers_of_every_kind_come_back_as_they_were() -> None:
     assert [type(value) for value in found] == [type(value) for value in learnt]
     assert found[:5] == learnt[:5] and found[5].dtype == np.uint8 and np.array_equal(found[5], learnt[5])
     assert np.array_equal(found[6][0], np.eye(2)) and found[6][0].flags.f_contiguous and found[6][1] == 1
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_numbers_in_either_byte_order_are_kept_and_returned(order: str) -> None:
+    learnt = np.asfortranarray(np.arange(6.0).reshape(2, 3)).astype(f"{order}f4")
+    model = fitted(estimating(lambda spec: Stored(learnt)))
+    again = estimating(lambda spec: Stored(None)).build(spec_of(TRAIN))
+    again.set_extra_state(copy.deepcopy(model.get_extra_state()))
+    found = again.estimator.learnt_
+    assert np.array_equal(found, learnt) and found.dtype == np.float32 and found.flags.f_contiguous
+    assert torch.equal(draw(again), draw(model)) and draw(model).unique().tolist() == [0.0, 1.0]
+
+
+class Stored(Learner):
+    """One that returns what has the byte order, or the type, of what it was given."""
+
+    def sample(self, n: int) -> np.ndarray[Any, Any]:
+        kind = np.float64 if self.given is None else self.given.dtype
+        return (np.arange(n * self.width_) % 2).reshape(n, self.width_).astype(kind)
+
+
+def test_an_answer_that_is_no_numbers_is_refused_by_the_call() -> None:
+    model = fitted(estimating(lambda spec: Stored(np.zeros(2))))
+    model.estimator.given = np.array(["a"])
+    with pytest.raises(ContractError, match="mine: sample of Stored returned a ndarray of <U1; numbers are needed"):
+        draw(model)
 
 
 def test_estimators_that_draw_from_numpys_global_generator_follow_the_given_one() -> None:

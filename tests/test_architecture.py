@@ -40,6 +40,7 @@ FLOORS = [
     ["kit.gan", "kit.bidirectional", "kit.coding", "kit.estimators", "kit.modules"],
     ["kit.search"],
     ["harness.pluginfiles"],
+    ["harness.belonging"],
     ["harness.recipe", "harness.registry", "harness.identity", "harness.server", "harness.pictures", "harness.loading"]
     + ["harness.rescoring", "harness.outputs", "harness.rows", "harness.freshness"],
     ["harness.exhibits", "harness.coding"],
@@ -90,9 +91,12 @@ FLOORS = [
     ["testing.finding"],
     ["testing.contract"],
     ["testing.claims", "testing.returned", "testing.surroundings", "testing.declared", "testing.tiny"]
-    + ["testing.labels", "testing.network"],
-    ["testing.laws", "testing.trial", "testing.cells", "testing.preparing", "testing.scores"],
-    ["testing.devices", "testing.models", "testing.watching", "testing.reported"],
+    + ["testing.labels", "testing.network", "testing.untouched", "testing.splits"],
+    ["testing.laws", "testing.trial", "testing.cells", "testing.preparing", "testing.scores"]
+    + ["testing.parameterised"],
+    ["testing.devices", "testing.models", "testing.watching", "testing.reported"]
+    + ["testing.features", "testing.loading"],
+    ["testing.elsewhere", "testing.options"],
     ["testing.methods", "testing.datasets", "testing.metrics", "testing.extractors"]
     + ["testing.executors", "testing.reporters"],
     ["testing.inspection"],

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
@@ -22,7 +23,7 @@ import benchsuite
 from benchsuite import Method, hookimpl
 from benchsuite.harness import catalogue as catalogues
 from benchsuite.harness.catalogue import Catalogue, catalogue, catalogue_of
-from benchsuite.harness.freshness import stamps, surroundings
+from benchsuite.harness.freshness import has_changed, stamps, surroundings
 from benchsuite.harness.registry import KINDS, PluginInfo, Registry, load_registry
 
 TOLD = "import sys; from benchsuite.cli import main; sys.argv = ['benchsuite', *sys.argv[1:]]\n"
@@ -199,6 +200,40 @@ def test_plugins_are_loaded_again_once(cause: str, shared_place: Place) -> None:
     assert shared_place.defaults() == (after, False)
 
 
+EDITING = """
+import os
+from pathlib import Path
+import ripples
+if "EDITED" in os.environ:
+    edited = Path(ripples.__file__)
+    edited.with_name("edited.py").write_text("SMALL = 30")
+    if os.environ["EDITED"] == "earlier":
+        os.utime(edited.with_name("edited.py"), (1, 1))
+    edited.with_name("edited.py").replace(edited)
+"""
+
+
+@pytest.mark.parametrize("when", ["now", "earlier"])
+def test_what_is_edited_while_plugins_are_loaded_is_read_the_next_time(when: str, place: Place) -> None:
+    """Or is put in place of what was there, with a time that is long past."""
+    (place.source / "waves" / "plugin.py").write_text(PLUGIN + EDITING)
+    before, _ = place.defaults(env={"EDITED": when})
+    assert before["small"] == "2"
+    assert place.defaults() == (before | {"small": "30"}, True)
+    assert place.defaults() == (before | {"small": "30"}, False)
+
+
+def test_a_time_in_the_future_is_no_change_and_one_that_was_set_is(tmp_path: Path) -> None:
+    file = tmp_path / "waves.py"
+    began = time.time_ns()
+    file.touch()
+    assert has_changed([str(tmp_path)], since=began) and has_changed([str(file)], since=began)
+    os.utime(file, ns=(began, began + 10**15))
+    assert has_changed([str(tmp_path)], since=began), "its time was changed"
+    assert not has_changed([str(tmp_path)], since=time.time_ns() + 10**9)
+    assert not has_changed([str(tmp_path / "absent")], since=began)
+
+
 def test_a_distribution_is_listed_once_it_is_installed_and_until_it_is_removed(tmp_path: Path) -> None:
     def told(*arguments: str) -> Answer:
         return ask(*arguments, "--json", cwd=tmp_path, plugins=[tmp_path / "site"])
@@ -347,10 +382,10 @@ def test_old_indexes_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(catalogues, "_MOST_KEPT", 2)
     for number in range(4):
         path = tmp_path / "index" / f"{number}.json"
-        catalogues._keep(path, Catalogue({}, []), [], {})
+        catalogues._keep(path, Catalogue({}, []), [], {}, time.time_ns())
         os.utime(path, (number, number))
     (tmp_path / "index" / ".4.json.part").touch()
-    catalogues._keep(tmp_path / "index" / "5.json", Catalogue({}, []), [], {})
+    catalogues._keep(tmp_path / "index" / "5.json", Catalogue({}, []), [], {}, time.time_ns())
     assert {path.name for path in (tmp_path / "index").iterdir()} == {".4.json.part", "5.json"}
 
 
@@ -404,6 +439,24 @@ def test_source_is_watched_where_an_editable_install_says_that_it_is(
     monkeypatch.syspath_prepend(place.source)
     assert stamps(["absent"])["absent"] != before["absent"]
     assert not {"waves", "absent"} & set(sys.modules), "nothing was imported"
+
+
+def test_source_behind_links_is_watched_and_a_circle_of_them_ends(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = place.folder / "outside" / "inner"
+    inner.mkdir(parents=True)
+    (inner / "deep.py").write_text("DEEP = 1")
+    monkeypatch.syspath_prepend(place.source)
+    found = [stamps(["waves"])]
+    (place.source / "waves" / "linked").symlink_to(inner.parent)
+    found.append(stamps(["waves"]))
+    (inner / "back").symlink_to(place.source / "waves")
+    (inner / "itself").symlink_to(inner / "itself")
+    assert stamps(["waves"]) == found[-1], "what is there already is nothing new"
+    (inner / "deep.py").write_text("DEEP = 10")
+    found.append(stamps(["waves"]))
+    assert len({each["waves"] for each in found}) == 3
 
 
 @pytest.mark.parametrize("value", ["waves.plugin", " waves.plugin:hooks", "waves:hooks", "waves [extra]", "waves"])

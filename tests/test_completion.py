@@ -139,7 +139,8 @@ def test_zsh_and_fish_are_told_what_completions_are(folder: Path) -> None:
 
 
 def test_what_is_wrong_is_not_said_in_the_line_that_a_person_types(folder: Path) -> None:
-    assert complete(folder, "run", "--no-plugin", "absent", "-m", "g").out.strip() == ""
+    assert complete(folder, "run", "--no-plugin", "absent", "-m", "glo,dc").out.strip() == "plain,glo,dcgan"
+    assert complete(folder, "run", "--no-plugin", "absent", "--no-plugin", "toy_").out.strip() == "plain,toy_laws"
     assert complete(folder, "run", "--plugin", "absent.py", "-m", "glo,dc").out.strip() == "plain,glo,dcgan"
     assert complete(folder, "run", "--absent", "-m", "glo,dc").out.strip() == "plain,glo,dcgan"
 

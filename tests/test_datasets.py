@@ -723,13 +723,108 @@ def with_half_an_array(path: Path) -> None:
         (replaced_by_text, "it is no archive of arrays"),
         (replaced_by_one_array, "it is no archive of arrays"),
         (with_a_wrong_sum, "Bad CRC-32 for file 'x.npy'"),
-        (with_half_an_array, "x is cut off after 0 of 70 images"),
+        (with_half_an_array, r"x is cut off: uint8 of shape \(70, 1, 9, 7\) needs 4410 bytes, and there are 2"),
     ],
 )
 def test_damaged_archives_are_refused_by_name(damage: Callable[[Path], None], message: str, tmp_path: Path) -> None:
     dataset = saved(tmp_path, x=GREY)
     damage(Path(dataset.path))
     assert re.match(f"{re.escape(dataset.path)} cannot be read: {message}", refusal(dataset, tmp_path))
+
+
+def marked(path: Path, local: int, central: int, value: int) -> None:
+    """Write ``value`` where zip files have it for each member, before its bytes and in the table at the end."""
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        members, entry = archive.infolist(), archive.start_dir
+    for member in members:
+        content[member.header_offset + local] = value
+        content[entry + central] = value
+        entry = content.find(b"PK\x01\x02", entry + 1)
+    path.write_bytes(content)
+
+
+def encrypted(path: Path) -> None:
+    marked(path, 6, 8, 1)
+
+
+def compressed_otherwise(path: Path) -> None:
+    marked(path, 8, 10, 99)
+
+
+def array_file(header: str, content: bytes = bytes(70 * 9 * 7)) -> bytes:
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + content
+
+
+def with_array(name: str, body: bytes, compression: int = zipfile.ZIP_STORED) -> Callable[[Path], None]:
+    """Put ``body`` in place of an array of the archive."""
+
+    def damage(path: Path) -> None:
+        with zipfile.ZipFile(path) as archive:
+            bodies = {member: archive.read(member) for member in archive.namelist()} | {f"{name}.npy": body}
+        with zipfile.ZipFile(path, "w", compression) as archive:
+            for member, content in bodies.items():
+                archive.writestr(member, content)
+
+    return damage
+
+
+# What stands where the header of an array does, and what is said of it.
+BAD_HEADERS = {
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (70, 9": "cannot be read: TokenError",
+    "{'descr': 'u1,(', 'fortran_order': False, 'shape': (70, 9, 7)}": "cannot be read: SyntaxError",
+    "{1: 2, 'shape': (70, 9, 7)}": "cannot be read: TypeError",
+    "-" * 5000 + "1": "cannot be read: RecursionError",
+    "words": "malformed node or string",
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (-70, 9, 7)}": r"has shape \(-70, 9, 7\)",
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (10000000000000, 8, 8)}": (
+        r"is cut off: uint8 of shape \(10000000000000, 8, 8\) needs 640000000000000 bytes, and there are 4410"
+    ),
+    "{'descr': '|u1', 'fortran_order': False, 'shape': (70, 9, 8)}": "is cut off: uint8 .* 5040 bytes, .* 4410",
+}
+# What is done to an archive, and what is said of it.
+UNREADABLE: dict[str, tuple[Callable[[Path], None], str]] = {
+    "encrypted": (encrypted, "cannot be read: RuntimeError: .*encrypted"),
+    "compressed in an unknown way": (compressed_otherwise, "cannot be read: NotImplementedError: .*compress"),
+    "no numpy file": (with_array("x", b"words, words"), "the magic string is not correct"),
+    "nothing": (with_array("x", b""), "EOF"),
+    **{header[:70]: (with_array("x", array_file(header)), message) for header, message in BAD_HEADERS.items()},
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_archives_that_cannot_be_read_are_refused_by_name_whatever_reading_raises(case: str, tmp_path: Path) -> None:
+    dataset = saved(tmp_path, x=GREY)
+    damage, message = UNREADABLE[case]
+    damage(Path(dataset.path))
+    assert re.match(f"{re.escape(dataset.path)} cannot be read: .*({message})", refusal(dataset, tmp_path))
+
+
+@pytest.mark.parametrize("header", BAD_HEADERS)
+def test_labels_that_cannot_be_read_are_refused_by_name(header: str, tmp_path: Path) -> None:
+    dataset = saved(tmp_path, x=GREY, y=np.arange(70))
+    with_array("y", array_file(header))(Path(dataset.path))
+    refused = refusal(dataset, tmp_path)
+    assert re.match(f"{re.escape(dataset.path)} cannot be read: .*({BAD_HEADERS[header]})", refused)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_rare_compressions_are_read_and_damage_in_them_is_refused_by_name(
+    compression: int, name: str, tmp_path: Path
+) -> None:
+    whole = saved(tmp_path, x=GREY, y=np.arange(70))
+    with zipfile.ZipFile(whole.path) as archive:
+        body = archive.read(f"{name}.npy")
+    with_array(name, body, compression)(Path(whole.path))
+    assert np.array_equal(all_of(whole, tmp_path / "cache"), GREY)
+    with zipfile.ZipFile(whole.path) as archive:
+        member = archive.getinfo(f"{name}.npy")
+    content = bytearray(Path(whole.path).read_bytes())
+    middle = member.header_offset + 30 + len(member.filename) + member.compress_size // 2
+    content[middle : middle + 8] = bytes(8)
+    Path(whole.path).write_bytes(content)
+    assert refusal(whole, tmp_path / "again").startswith(f"{whole.path} cannot be read: ")
 
 
 def test_a_compressed_archive_with_wrong_bytes_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import CommandLine, Refusals, environment
 
@@ -98,6 +99,7 @@ def test_the_network_is_refused_to_cells(
 
 INNER = """
 import contextlib, socket, subprocess, sys
+import numpy as np
 import pytest
 
 CONNECT = "import contextlib, socket\\nwith contextlib.suppress(OSError): socket.create_connection(('127.0.0.1', {}))"
@@ -189,7 +191,8 @@ def brief(name: str) -> str:
     return f"{name}[{values}]" if values else name
 
 
-METHODS = ",".join(map(quick, built_in("methods")))
+METHODS = ",".join(quick(name) for name in built_in("methods") if name != "samples")
+MADE = "samples[path=%s.npz]"
 IMAGE_METRICS = ",".join(brief(name) for name in built_in("metrics") if REGISTRY.get("metrics", name).kind != "vector")
 VECTOR_METRICS = ",".join(brief(name) for name in built_in("metrics") if REGISTRY.get("metrics", name).kind != "image")
 # Whose networks have to be fetched; tests/test_inception_runs.py and test_lpips.py compute them with random weights.
@@ -200,8 +203,8 @@ BRIEF = ["--samples", "64", "--jobs", "2", "--device", "cpu"]
 # What each command is called with, in this order and in one folder. Each has to succeed.
 COMMAND_LINES: dict[str, list[list[str]]] = {
     "run": [
-        ["-m", METHODS, "-d", "digits", *BRIEF, "--out", "images"],
-        ["-m", METHODS, "-d", "ring", "--metrics", VECTOR_METRICS, *BRIEF, "--out", "vectors"],
+        ["-m", f"{METHODS},{MADE % 'images'}", "-d", "digits", *BRIEF, "--out", "images"],
+        ["-m", f"{METHODS},{MADE % 'vectors'}", "-d", "ring", "--metrics", VECTOR_METRICS, *BRIEF, "--out", "vectors"],
         ["-m", POSTERIOR, "-d", "exponential_posterior", "--metrics", VECTOR_METRICS, *BRIEF, "--out", "posterior"],
         ["-m", "pca", "-d", "bivariate_normal", "--metrics", "law_density", *BRIEF, "--out", "law"],
     ],
@@ -213,10 +216,11 @@ COMMAND_LINES: dict[str, list[list[str]]] = {
     "baseline": [["set", "images", "--baseline", "b.json"], ["show", "b.json"], ["list", "."]],
     "gate": [["images", "--baseline", "b.json"]],
     "reproduce": [["--list"], ["gan-thesis/figure3", "--scale", "smoke", "--device", "cpu", "--out", "papers"]],
-    "plugins": [["list"]],
+    "plugins": [["list"], ["check", "pca"], ["new", "my-waves"]],
     "env": [[]],
 }
-HELP = [["--help"], ["--version"], ["plugins", "list", "--help"], *([command, "--help"] for command in COMMANDS)]
+HELP = [["--help"], ["--version"], *([command, "--help"] for command in COMMANDS)]
+HELP += [["plugins", command, "--help"] for command in ("list", "check", "new")]
 OPENS_SOCKETS = {"prepare"}
 
 
@@ -235,6 +239,8 @@ def test_every_command_but_prepare_is_run_here() -> None:
 def test_no_command_opens_a_socket(
     command_line: CommandLine, refusals: Refusals, caches: dict[str, str], tmp_path: Path
 ) -> None:
+    for name, shape in (("images", (150, 1, 16, 16)), ("vectors", (150, 2))):
+        np.savez(tmp_path / f"{name}.npz", samples=np.random.default_rng(0).random(shape, np.float32))
     for command in COMMANDS:
         for arguments in COMMAND_LINES.get(command, []):
             command_line(command, *arguments, env=caches, check=0)
@@ -282,7 +288,10 @@ NETWORK_MODULES = {"aiohttp", "ftplib", "gdown", "http", "httpx", "huggingface_h
 NETWORK_MODULES |= {"smtplib", "socket", "socketserver", "ssl", "urllib", "urllib3", "xmlrpc", "torch.hub"}
 DOWNLOADS = {"download_and_extract_archive", "download_url", "download_url_to_file", "load_state_dict_from_url"}
 DOWNLOADS |= {"fetch_olivetti_faces", "fetch_openml", "urlopen", "urlretrieve"}
-MAY_USE_THE_NETWORK = {"benchsuite/kit/download.py": "fetches what prepare asks for, by urllib"}
+MAY_USE_THE_NETWORK = {
+    "benchsuite/kit/download.py": "fetches what prepare asks for, by urllib",
+    "benchsuite/testing/network.py": "refuses sockets to plugins that are checked",
+}
 
 
 def network_uses(source: str) -> list[str]:

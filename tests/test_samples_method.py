@@ -18,6 +18,7 @@ from dataset_files import encoded, noise, png_of_16_bits
 from numpy.typing import NDArray
 from PIL import Image
 from pytorch_fid.fid_score import calculate_frechet_distance
+from test_datasets import BAD_HEADERS, UNREADABLE, array_file
 
 from benchsuite import Cell, DataMissingError, DataSpec, Model, ParameterError, Record, Run, Samples, UsageError
 from benchsuite.harness.plan import make_plan
@@ -299,6 +300,27 @@ def test_an_array_that_would_have_to_be_changed_is_refused(case: str, tmp_path: 
     arrays, shape, message = BAD_ARRAYS[case]
     with pytest.raises(ParameterError, match=f"samples: path='.*x.npz' cannot be used: .*{message}"):
         fitted(saved(tmp_path / "x.npz", **arrays), shape)
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_damaged_archive_is_refused_before_anything_is_believed_of_it(case: str, tmp_path: Path) -> None:
+    damage, message = UNREADABLE[case]
+    path = saved(tmp_path / "x.npz", x=pictures(70, 9, 7))
+    damage(tmp_path / "x.npz")
+    refused_by_name(path, message)
+
+
+@pytest.mark.parametrize("header", BAD_HEADERS)
+def test_a_damaged_array_is_refused_before_anything_is_believed_of_it(header: str, tmp_path: Path) -> None:
+    (tmp_path / "x.npy").write_bytes(array_file(header))
+    refused_by_name(str(tmp_path / "x.npy"), BAD_HEADERS[header])
+
+
+def refused_by_name(path: str, message: str) -> None:
+    method = SamplesMethod(path=path)
+    for ask in (method.content, method.most_samples, lambda: fitted(path, (1, 9, 7))):
+        with pytest.raises(ParameterError, match=f"samples: path='{path}' cannot be used: .*({message})"):
+            ask()
 
 
 class Hostile:

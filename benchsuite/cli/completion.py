@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, add_completion_class
+
+from benchsuite.errors import UnknownNameError
+from benchsuite.harness.pluginfiles import BLOCKED
 
 if TYPE_CHECKING:
     from benchsuite.harness.catalogue import Catalogue
@@ -93,12 +97,16 @@ def _catalogue() -> Catalogue | None:
     from benchsuite.harness.catalogue import catalogue
 
     with contextlib.suppress(Exception), contextlib.redirect_stderr(io.StringIO()):
-        return catalogue()
+        try:
+            return catalogue()
+        except UnknownNameError:  # of a plugin to block, which the command will name; here it blocks nothing
+            os.environ.pop(BLOCKED, None)
+            return catalogue()
     return None
 
 
 class _Bash(BashComplete):
-    """Bash splits ``glo[epochs=3`` into three words and replaces the last; what is complete to it ends the selection."""
+    """Bash splits ``glo[epochs=3`` into three words, and replaces the last of them alone."""
 
     _lead = ""
 

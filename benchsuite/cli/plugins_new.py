@@ -21,9 +21,10 @@ def command(name: str, kind: str, out: Path | None) -> None:
     """
     from benchsuite.harness.catalogue import catalogue
 
-    provided = catalogue().kinds[kind if kind == "features" else f"{kind}s"]
+    known = catalogue()
+    provided = known.kinds[kind if kind == "features" else f"{kind}s"]
     folder = out or Path(name)
-    written = scaffold(name, kind, folder, [each["name"] for each in provided])
+    written = scaffold(name, kind, folder, [each["name"] for each in (*provided, *known.plugins)])
     for path in written:
         click.echo(f"wrote {path}")
     click.echo(f"Next: cd {folder} && pip install -e '.[test]' && benchsuite plugins check {written[1].stem}")

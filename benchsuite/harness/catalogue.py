@@ -14,13 +14,14 @@ import inspect
 import json
 import re
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchsuite.errors import reason_of
 from benchsuite.harness.environment import cache_folder
-from benchsuite.harness.freshness import imported_places, stamps, stamps_of_places, surroundings
+from benchsuite.harness.freshness import has_changed, imported_places, stamps, stamps_of_places, surroundings
 from benchsuite.harness.pluginfiles import module_of, plugin_files
 from benchsuite.kit.files import digest, write_text
 
@@ -64,13 +65,14 @@ def catalogue(*, broken_anew: bool = False) -> Catalogue:
     known = plugins | {module_of(file) for file in plugin_files()}
     is_first = known.isdisjoint(sys.modules)  # else their source may have changed since they were imported
     modules = sorted(plugins | {"benchsuite"})
+    began = time.time_ns()
     before = stamps(modules)  # what changes while plugins are loaded is a change
 
     from benchsuite.harness.registry import load_registry
 
     made = catalogue_of(load_registry())
     if is_first:
-        _keep(path, made, modules, before)
+        _keep(path, made, modules, before, began)
     return made
 
 
@@ -152,9 +154,11 @@ def _read(path: Path) -> Catalogue | None:
     return None
 
 
-def _keep(path: Path, made: Catalogue, modules: list[str], before: dict[str, str]) -> None:
-    places = imported_places(besides=modules)
+def _keep(path: Path, made: Catalogue, modules: list[str], before: dict[str, str], began: int) -> None:
+    places = imported_places(besides=modules)  # known only now that all is loaded, since ``began``
     kept = asdict(made) | {"modules": modules, "places": places, "stamps": before | stamps_of_places(places)}
+    if has_changed(places, since=began):
+        return
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time only
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps({"digest": digest(kept), "kept": kept}))

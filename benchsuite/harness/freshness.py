@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import time
 from collections.abc import Collection, Iterable, Iterator
 from importlib.machinery import ModuleSpec, all_suffixes
 from pathlib import Path
@@ -20,6 +21,7 @@ _METADATA = ("METADATA", "PKG-INFO", "RECORD", "entry_points.txt")
 _SITES = {"site-packages", "dist-packages"}
 _STANDARD_LIBRARY = Path(os.__file__).parent
 _SUFFIXES = tuple(all_suffixes())
+_TICK = 20_000_000  # nanoseconds by which the time of a file may lag behind the clock that Python reads
 _State = tuple[str, int, int]  # path, bytes, nanoseconds
 
 
@@ -40,6 +42,21 @@ def stamps(modules: Iterable[str]) -> dict[str, str]:
 def stamps_of_places(places: Iterable[str]) -> dict[str, str]:
     """Hashes that change with the source in ``places``, files or folders."""
     return {place: digest([*_below(Path(place))]) for place in places}
+
+
+def has_changed(places: Iterable[str], *, since: int) -> bool:
+    """Whether source in ``places`` was written, or put there, between the time ``since``, in nanoseconds, and now.
+
+    A file whose time lies in the future has not changed: it would have for ever. One that is gone again has.
+    """
+    for path in [path for place in places for path, _, _ in _below(Path(place))]:
+        try:
+            status = Path(path).stat()
+        except OSError:
+            return True
+        if any(since - _TICK <= moment <= time.time_ns() for moment in (status.st_mtime_ns, status.st_ctime_ns)):
+            return True
+    return False
 
 
 def imported_places(*, besides: Collection[str]) -> list[str]:
@@ -108,9 +125,15 @@ def _beside(folder: Path) -> Iterator[_State]:
 
 
 def _below(place: Path) -> Iterator[_State]:
-    """What can be imported of a file, or of a folder and those in it."""
+    """What can be imported of a file, or of a folder and those in it, links to others included, each of them once."""
     yield from _state(place) if place.is_file() else ()
-    for folder, folders, names in os.walk(place):
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(place, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link back, or a second one
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if name != "__pycache__")
         for name in sorted(names):
             if name.endswith(_SUFFIXES):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import benchsuite
-from benchsuite.harness.pluginfiles import siblings_of
+from benchsuite.harness.belonging import are_of_one
 from benchsuite.kit.files import digest
 
 # What every cell runs through, whether or not its plugins import it by name.
@@ -23,8 +23,8 @@ CORE_MODULES = (
 
 
 def source_fingerprint(module: str) -> str:
-    """A hash of the source of ``module`` and of what it imports, directly or not, of its package and of benchsuite;
-    of the files beside it where it is a file that was named.
+    """A hash of the source of ``module`` and of what it imports, directly or not, of its distribution
+    and of benchsuite.
 
     The source is parsed and compared without comments and docstrings, so that those change nothing.
     """
@@ -39,9 +39,27 @@ def _closure(modules: Iterable[str]) -> set[str]:
         if name in seen or path is None:
             continue
         seen.add(name)
-        packages = {name.partition(".")[0], "benchsuite"} | siblings_of(path)
-        waiting += [m for m in _imported(name) if m.partition(".")[0] in packages]
+        packages = {name.partition(".")[0], "benchsuite"}
+        waiting += [m for m in _imported(name) if m.partition(".")[0] in packages or _belongs(m, path)]
     return seen
+
+
+def _belongs(module: str, beside: Path) -> bool:
+    place = _place_of_top(module.partition(".")[0])
+    return place is not None and are_of_one(place, beside)
+
+
+@functools.cache
+def _place_of_top(name: str) -> Path | None:
+    """Where the module or package ``name`` lies, which is looked for and not imported."""
+    try:
+        spec = importlib.util.find_spec(name) if name else None
+    except (ImportError, ValueError):
+        return None
+    if spec is None or spec.origin in ("built-in", "frozen"):
+        return None
+    places = [spec.origin] if spec.origin else [*(spec.submodule_search_locations or [])]
+    return Path(places[0]).resolve() if places else None
 
 
 @functools.cache
@@ -52,7 +70,7 @@ def _source_path(module: str) -> Path | None:
         return None
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
-    return Path(spec.origin)
+    return Path(spec.origin).resolve()
 
 
 @functools.cache

@@ -98,8 +98,9 @@ def load_file(path: Path) -> ModuleType:
         raise PluginError(f"{path.name} cannot be imported; name it by letters, digits and underscores")
     if root not in sys.path:
         sys.path.append(root)
-    if not is_imported_from(path):
-        raise PluginError(f"another module has the name '{name}', {_origin(name) or 'built in'}; rename {path.name}")
+    origin = _origin(name)
+    if origin != path and (origin is not None or name in sys.builtin_module_names):
+        raise PluginError(f"another module has the name '{name}', {origin or 'built in'}; rename {path.name}")
     return import_module(name)
 
 
@@ -109,17 +110,8 @@ def is_imported_from(path: Path) -> bool:
 
 
 def _origin(module: str) -> Path | None:
-    spec = importlib.util.find_spec(module)
+    try:
+        spec = importlib.util.find_spec(module)
+    except Exception:  # it imports the packages around, which are a plugin's code
+        return None
     return Path(spec.origin).resolve() if spec and spec.origin else None
-
-
-def siblings_of(path: Path) -> set[str]:
-    """The modules that may lie beside the file at ``path``, by their first names, where it belongs to a plugin file.
-
-    Such a file has no distribution that says what belongs to it.
-    """
-    for root in {root_of(file) for file in plugin_files()}:
-        if path.is_relative_to(root) and root_of(path) == root:
-            beside = (p for p in root.iterdir() if p.suffix == ".py" or (p / "__init__.py").is_file())
-            return {p.stem for p in beside}
-    return set()

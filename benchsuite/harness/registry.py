@@ -124,8 +124,8 @@ class Registry:
                 self._take(kind, item, info)
 
     def _refuse_both(self, info: PluginInfo, twin: PluginInfo) -> None:
-        info.problem = f"its entry point name is also used by {twin}; uninstall one"
-        twin.problem = f"its entry point name is also used by {info}; uninstall one"
+        info.problem = f"its entry point name is also used by {twin}; leave one of them out, by --no-plugin"
+        twin.problem = f"its entry point name is also used by {info}; leave one of them out, by --no-plugin"
         if self.manager.has_plugin(twin.name):
             self.manager.unregister(name=twin.name)
         for kind, names in twin.provides.items():
@@ -163,7 +163,10 @@ class Registry:
         info.provides.setdefault(kind, []).append(item.name)
         if owners:
             singular = kind.removesuffix("s")
-            problem = f"{singular} '{item.name}' is provided twice: by {owners[0]} and by {info}; uninstall one"
+            problem = (
+                f"{singular} '{item.name}' is provided twice: by {owners[0]} and by {info}; "
+                "leave one of them out, by --no-plugin"
+            )
             self._problems[kind, item.name] = problem
             self._names[kind].pop(item.name, None)
             owners[0].problem = info.problem = problem

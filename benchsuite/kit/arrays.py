@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import lzma
 import math
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -15,20 +16,63 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from benchsuite.errors import reason_of
+
 PIECE_BYTES = 2**25
 # What reading a damaged file, or one of another kind, may raise.
-DAMAGED = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
+DAMAGED = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
 _CHANNELS = (1, 3)
+_SUFFIX = ".npy"
+_Header = tuple[tuple[int, ...], bool, np.dtype[Any]]  # the shape, whether stored by columns, the type
 
 
 def array_names(path: Path) -> list[str]:
-    """The arrays of the archive ``path``. Raises ValueError for a file that is none."""
+    """The arrays of the archive ``path``, all of which have been opened.
+
+    Raises one of ``DAMAGED`` for a file that is none, or with an array that cannot be read or is cut off.
+    """
     with path.open("rb") as file:
         if file.read(2) != b"PK":  # which numpy would load whole, or call a pickle
             raise ValueError("it is no archive of arrays; make one with np.savez")
-    with np.load(path, allow_pickle=False) as archive:
-        return list(archive)
+    found = []
+    with ExitStack() as stack:
+        with _damage_is_known(path.name):
+            archive = stack.enter_context(zipfile.ZipFile(path))
+        for member in archive.infolist():
+            name = member.filename.removesuffix(_SUFFIX)
+            if name != member.filename:
+                with _damage_is_known(name), archive.open(member) as opened:
+                    _header(name, opened, member.file_size)
+                found.append(name)
+    return found
+
+
+@contextmanager
+def _damage_is_known(name: str) -> Iterator[None]:
+    """All kinds of errors that zipfile, decompressors and parsers of headers raise become ValueError.
+
+    Among them are RuntimeError for what is encrypted, NotImplementedError for an unknown compression, and TokenError,
+    SyntaxError and TypeError for a header.
+    """
+    try:
+        yield
+    except (*DAMAGED, MemoryError):
+        raise
+    except Exception as error:
+        raise ValueError(f"{name} cannot be read: {reason_of(error)}") from None
+
+
+def _header(name: str, file: IO[bytes], size: int) -> _Header:
+    """What stands before the numbers. Raises ValueError where ``file``, of ``size`` bytes, has fewer of them."""
+    reader = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
+    shape, fortran, dtype = reader(file)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"{name} has shape {shape}; it is damaged")
+    needed, there = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if needed > there and not dtype.hasobject:  # objects are a pickle, of any length
+        raise ValueError(f"{name} is cut off: {dtype} of shape {shape} needs {needed} bytes, and there are {there}")
+    return shape, fortran, dtype
 
 
 @dataclass(frozen=True)
@@ -41,21 +85,21 @@ class StoredArray:
     def __str__(self) -> str:
         return self.name or self.path.name
 
-    @contextmanager
-    def _file(self) -> Iterator[IO[bytes]]:
+    def _file(self, stack: ExitStack) -> tuple[IO[bytes], int]:
+        """The file, which ``stack`` closes, and how many bytes it has, unpacked."""
         if not self.name:
-            with self.path.open("rb") as file:
-                yield file
-            return
-        with zipfile.ZipFile(self.path) as archive, archive.open(f"{self.name}.npy") as file:
-            yield file
+            return stack.enter_context(self.path.open("rb")), self.path.stat().st_size
+        archive = stack.enter_context(zipfile.ZipFile(self.path))
+        member = archive.getinfo(f"{self.name}{_SUFFIX}")
+        return stack.enter_context(archive.open(member)), member.file_size
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[IO[bytes], tuple[int, ...], np.dtype[Any]]]:
         """The file, at the first number, the shape and the type. Raises ValueError for what is stored otherwise."""
-        with self._file() as file:
-            reader = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
-            shape, fortran, dtype = reader(file)
+        with ExitStack() as stack:
+            with _damage_is_known(str(self)):
+                file, size = self._file(stack)
+                shape, fortran, dtype = _header(str(self), file, size)
             if dtype.kind not in "buif":
                 raise ValueError(f"{self} holds {dtype}; images are whole numbers or floats")
             if fortran:
@@ -95,7 +139,8 @@ class StoredArray:
             step = max(1, PIECE_BYTES // max(1, size))
             for start in range(0, shape[0], step):
                 rows = min(step, shape[0] - start)
-                data = file.read(rows * size)
+                with _damage_is_known(str(self)):
+                    data = file.read(rows * size)
                 if len(data) < rows * size:
                     raise EOFError(f"{self} is cut off after {start} of {shape[0]} images")
                 yield np.frombuffer(data, dtype).reshape(rows, *shape[1:])

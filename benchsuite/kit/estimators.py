@@ -19,7 +19,7 @@ from torch import Tensor
 from benchsuite.contracts import DataSpec, Method, Model
 from benchsuite.errors import ContractError, DivergedError, NotApplicableError, reason_of
 from benchsuite.kit.adapters import AdaptedModel, only_where
-from benchsuite.kit.fitted import Fitted, count, fitted_numbers, is_fitted, name_of_nan, restore
+from benchsuite.kit.fitted import Fitted, count, fitted_numbers, is_fitted, name_of_nan, restore, tensor_of
 from benchsuite.kit.priors import GaussianPrior
 from benchsuite.kit.samples import Samples
 from benchsuite.kit.training import Run
@@ -92,7 +92,7 @@ class EstimatorModel(AdaptedModel):
         """The array, the first one of several, that the estimator's method ``call`` returns.
 
         What it draws depends on ``seed`` only, and numpy's global generator is left as it was. Raises
-        NotApplicableError before the fit, ContractError for what is no array.
+        NotApplicableError before the fit, ContractError for what is no array of numbers.
         """
         if not is_fitted(self.estimator):
             raise NotApplicableError(f"{self.method}: {self.wrapped} can do nothing before it is fitted")
@@ -103,7 +103,12 @@ class EstimatorModel(AdaptedModel):
             raise ContractError(
                 f"{self.method}: {call} of {self.wrapped} returned a {type(answer).__name__}; an array is needed"
             )
-        return torch.from_numpy(np.ascontiguousarray(answer))
+        try:
+            return tensor_of(np.ascontiguousarray(answer))
+        except TypeError as error:
+            raise ContractError(
+                f"{self.method}: {call} of {self.wrapped} returned a {error}; numbers are needed"
+            ) from None
 
     @property
     def learnt_numbers(self) -> int:
@@ -146,8 +151,8 @@ class EstimatorMethod(Method):
     def fit(self, model: Model, train: Samples, run: Run) -> None:
         """The estimator's own fit, which is not made again where a cell is cut off later.
 
-        Raises ContractError for learnt attributes that are no numbers and arrays, by name, and where those that are do
-        not suffice to compute the same; DivergedError where they hold NaN.
+        Raises ContractError where there are no learnt attributes, for those that are no numbers and arrays, by name,
+        and where those that are do not suffice to compute the same; DivergedError where they hold NaN.
         """
         assert isinstance(model, EstimatorModel)
         run.stage("estimator", lambda: self._fit(model, _all_rows(train)), state=(model,))
@@ -157,6 +162,12 @@ class EstimatorMethod(Method):
         if getattr(model.estimator, "random_state", seed) is None:
             model.estimator.random_state = seed
         model.estimator.fit(rows)
+        if not is_fitted(model.estimator):
+            raise ContractError(
+                f"{self.name}: {model.wrapped} keeps no fitted attributes of its own, whose names end, and do not "
+                "start, with an underscore, so that nothing of it could be kept; choose another estimator, or write a "
+                "Method whose model has all that it learns in parameters and buffers"
+            )
         name = name_of_nan(model.get_extra_state())
         if name is not None:
             raise DivergedError(f"{self.name}: the fitted attribute '{name}' of {model.wrapped} holds NaN")

@@ -22,8 +22,9 @@ def is_fitted(estimator: object) -> bool:
 def fitted_numbers(method: str, estimator: object) -> dict[str, Any]:
     """What fitting left in ``estimator``: the attributes whose names end, and do not start, with an underscore.
 
-    Arrays and numpy's numbers become tensors of their type and layout, copied; None, Python's numbers, and lists and
-    tuples of all these stay as they are. Raises ContractError that names the first attribute which is anything else.
+    Arrays and numpy's numbers become tensors of their type and layout, copied, in the byte order of this machine; None,
+    Python's numbers, and lists and tuples of all these stay as they are. Raises ContractError that names the first
+    attribute which is anything else.
     """
     found = {}
     for name in _names(estimator):
@@ -36,6 +37,17 @@ def fitted_numbers(method: str, estimator: object) -> dict[str, Any]:
                 "all that it learns in parameters and buffers"
             ) from None
     return found
+
+
+def tensor_of(array: np.ndarray[Any, Any] | np.generic) -> Tensor:
+    """A copy in the same layout, since sums in another would round otherwise, and in the byte order of this machine.
+
+    Raises TypeError that says what ``array`` is where torch has no such numbers.
+    """
+    try:
+        return torch.from_numpy(np.array(array, array.dtype.newbyteorder("=")))
+    except Exception:  # which one is torch's and numpy's to choose
+        raise TypeError(f"{type(array).__name__} of {array.dtype}") from None
 
 
 def restore(estimator: object, fitted: Fitted) -> None:
@@ -68,10 +80,7 @@ def _kept(value: Any) -> Any:
         return type(value)(_kept(item) for item in value)
     if not isinstance(value, np.ndarray | np.generic):
         raise TypeError(type(value).__name__)
-    try:
-        return torch.from_numpy(np.array(value))  # a copy in the same order: sums in another would round otherwise
-    except TypeError:
-        raise TypeError(f"{type(value).__name__} of {value.dtype}") from None
+    return tensor_of(value)
 
 
 def _restored(value: Any) -> Any:

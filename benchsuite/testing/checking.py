@@ -6,6 +6,7 @@ import json
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
@@ -26,14 +27,18 @@ def check_plugin(target: str, selections: Sequence[str] = (), limit: float = LIM
     """
     request = json.dumps({"path": sys.path, "target": target, "selections": list(selections)})
     command = [sys.executable, "-P", "-m", "benchsuite.testing.worker", request]
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=server.environment(), start_new_session=True
-    )
-    try:
-        yield from _findings(process, limit)
-    finally:
-        server.kill_group(process.pid)
-        process.communicate()
+    pipe = subprocess.PIPE  # whose end ends the process, however this one ends
+    with tempfile.TemporaryDirectory(prefix="benchsuite-check-", ignore_cleanup_errors=True) as folder:
+        variables = server.environment() | {"TMPDIR": folder}
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=variables, start_new_session=True)
+        try:
+            yield from _findings(process, limit)
+        finally:
+            server.kill_group(process.pid)
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    stream.close()  # not read to its end, which a process that the plugin has started may keep open
 
 
 def _findings(process: subprocess.Popen[bytes], limit: float) -> Iterator[Finding]:

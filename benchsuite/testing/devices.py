@@ -6,7 +6,6 @@ be mixed with tensors of another device as real ones do. Code that looks at numb
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +20,7 @@ from benchsuite.kit.training import AnyModule
 from benchsuite.testing.contract import BrokenContractError, place_of
 from benchsuite.testing.surroundings import switches_restored
 from benchsuite.testing.tiny import CLASSES, TinyRun
-from benchsuite.testing.trial import PAGE, Fit
+from benchsuite.testing.trial import PAGE
 
 _GPU = torch.device("cuda", 0)
 _ROWS = 5
@@ -43,17 +42,17 @@ class _FakeRun(TinyRun):
         """Nothing."""
 
 
-def check_moved(fit: Fit) -> None:
-    """Sample, encode and decode by a copy of the model on a fake GPU.
+def check_moved(model: Model, spec: DataSpec) -> None:
+    """Sample, encode and decode by ``model``, which was just built and is put on a fake GPU.
 
     Raises BrokenContractError where devices are mixed, NotApplicableError where the code cannot be followed.
     """
     mode = FakeTensorMode()
-    moved = _on_gpu(fit.model, mode)
-    for name, call in _calls(moved, fit.spec).items():
+    _put_on_gpu(model.eval(), mode)
+    for name, call in _calls(model, spec).items():
         with mode, torch.no_grad():
             made = _followed(call, f"{name} on a GPU")
-        if isinstance(made, Tensor) and made.device != _GPU and _has_state(moved):
+        if isinstance(made, Tensor) and made.device != _GPU and _has_state(model):
             raise BrokenContractError(
                 expected=f"{name} of a model on 'cuda' returns a tensor on 'cuda'",
                 got=f"one on '{made.device}'; move what is drawn to the model's device: z.to(self.weight)",
@@ -72,29 +71,26 @@ def _calls(model: Any, spec: DataSpec) -> dict[str, Callable[[], object]]:
 
 
 def check_fit(method: Method, model: Model, spec: DataSpec) -> None:
-    """Fit a copy of the untrained ``model`` to fake data on a fake GPU, without backward passes. Raises likewise."""
+    """Fit ``model`` likewise, to fake data on a fake GPU, without backward passes. Raises likewise."""
     mode = FakeTensorMode()
-    moved = _on_gpu(model, mode)
+    _put_on_gpu(model, mode)
     with switches_restored(), mode:
         image = spec.kind == "image"
         data = torch.empty(spec.n_train, *spec.shape, dtype=torch.uint8 if image else torch.float32, device=_GPU)
         labels = torch.zeros(spec.n_train, dtype=torch.int64, device=_GPU) if image else None
         train = Samples(data, labels, label_names=[str(k) for k in range(CLASSES)])
-        _followed(lambda: method.fit(moved, train, _FakeRun(device=_GPU)), "fit on a GPU")
+        _followed(lambda: method.fit(model, train, _FakeRun(device=_GPU)), "fit on a GPU")
 
 
-def _on_gpu(model: Model, mode: FakeTensorMode) -> Model:
-    moved = copy.deepcopy(model)
+def _put_on_gpu(model: Model, mode: FakeTensorMode) -> None:
     with mode:
-        for module in moved.modules():
+        for module in model.modules():
             for name, parameter in module._parameters.items():
                 if parameter is not None:
-                    fake = nn.Parameter(_like(parameter), parameter.requires_grad)
-                    module._parameters[name] = fake
+                    module._parameters[name] = nn.Parameter(_like(parameter), parameter.requires_grad)
             for name, buffer in module._buffers.items():
                 if buffer is not None:
                     module._buffers[name] = _like(buffer)
-    return moved
 
 
 def _like(x: Tensor) -> Tensor:

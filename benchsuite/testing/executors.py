@@ -35,16 +35,16 @@ def executor_contract(executor: type[Executor]) -> Callable[[Check], None]:
 
 def executor_checks(executor: type[Executor]) -> list[Check]:
     """Every check of an executor: of what it declares, and of how it runs made-up cells."""
-    subject, trial = f"executor '{executor.name}'", Trial(executor)
-    claims: dict[str, Callable[[Trial], str | None]] = {
-        "has a name": lambda trial: check_name(trial.executor),
+    subject, running = f"executor '{executor.name}'", RunExecutor(executor)
+    claims: dict[str, Callable[[RunExecutor], str | None]] = {
+        "has a name": lambda executor: check_name(executor.plugin),
         "runs every cell once, and hands over its record": _runs,
         "runs no more cells at once than it may": _at_once,
         "runs no cell where there is none": _none,
         "starts no further cell once it is closed": _closed,
         "loses no error of the callable": _errors,
     }
-    return checks_of_words(subject, executor) + checks_of_claims(subject, claims, trial)
+    return checks_of_words(subject, executor) + checks_of_claims(subject, claims, running)
 
 
 @dataclass(frozen=True)
@@ -116,15 +116,15 @@ def _made_up(failing: str = "") -> Iterator[MadeUpCells]:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """``executor``, and whether it runs cells at all."""
+class RunExecutor:
+    """``plugin``, and whether it runs cells at all."""
 
-    executor: type[Executor]
+    plugin: type[Executor]
     memory: Memory = field(default_factory=Memory)
 
     def started(self, cells: Sequence[Cell], run_cell: Callable[[Cell], Record], jobs: int) -> Any:
         """What its ``run`` returns."""
-        return self.executor().run(cells, run_cell, ExecutorOptions(jobs))
+        return self.plugin().run(cells, run_cell, ExecutorOptions(jobs))
 
     def check_run(self, jobs: int) -> int:
         """Run a few cells; how many ran at once. Raises BrokenContractError, once for each number of ``jobs``."""
@@ -167,14 +167,14 @@ def _check_records(cells: Sequence[Cell], records: Sequence[object], expected: s
         )
 
 
-def _runs(trial: Trial) -> None:
-    trial.check_run(1)
+def _runs(executor: RunExecutor) -> None:
+    executor.check_run(1)
 
 
-def _at_once(trial: Trial) -> str | None:
-    trial.check_run(1)
+def _at_once(executor: RunExecutor) -> str | None:
+    executor.check_run(1)
     for jobs in (1, 2):
-        at_once = trial.check_run(jobs)
+        at_once = executor.check_run(jobs)
         if at_once > jobs:
             raise BrokenContractError(
                 expected=f"with jobs={jobs} no more than {jobs} of the cells run at once, since they share the machine",
@@ -184,22 +184,22 @@ def _at_once(trial: Trial) -> str | None:
     return None if at_once == 2 else "with jobs=2 it runs one cell after the other"
 
 
-def _none(trial: Trial) -> None:
+def _none(executor: RunExecutor) -> None:
     expected, read = "no records where there are no cells", f"{PAGE}#what-it-promises"
     with _made_up() as run_cell, calling("run([], run_cell, options)", expected=expected, read=read):
-        records: list[object] = list(trial.started([], run_cell, 1))
+        records: list[object] = list(executor.started([], run_cell, 1))
     if records:
         raise BrokenContractError(expected=expected, got=f"{len(records)} of them", read=read)
 
 
-def _closed(trial: Trial) -> None:
-    trial.check_run(1)
+def _closed(executor: RunExecutor) -> None:
+    executor.check_run(1)
     jobs, read = 2, f"{PAGE}#what-it-promises"
     most = 2 + 3 * jobs  # ended, under way, and about to start, which a pool of processes cannot call off
     expected = f"of {_MANY} cells no more than {most} are started where run is closed after the first record"
     with _made_up() as run_cell:
         with calling("run(cells, run_cell, options)", expected=expected, read=read):
-            records = trial.started(made_up_cells(_MANY), run_cell, jobs)
+            records = executor.started(made_up_cells(_MANY), run_cell, jobs)
             next(iter(records))
             close = getattr(records, "close", None)
             if close is not None:
@@ -214,12 +214,12 @@ def _closed(trial: Trial) -> None:
         )
 
 
-def _errors(trial: Trial) -> None:
-    trial.check_run(1)
+def _errors(executor: RunExecutor) -> None:
+    executor.check_run(1)
     cells, read = made_up_cells(_CELLS), f"{PAGE}#what-it-promises"
     with _made_up(failing=cells[1].key) as run_cell:
         try:
-            records: list[object] = list(trial.started(cells, run_cell, 1))
+            records: list[object] = list(executor.started(cells, run_cell, 1))
         except NotApplicableError:
             raise
         except Exception:  # the error itself, or one that the executor's own library makes of it

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchsuite.errors import UnknownNameError, UsageError, unknown_name
 from benchsuite.harness.binding import make
+from benchsuite.harness.pluginfiles import is_imported_from, module_of
 from benchsuite.harness.recipe import Selection, parse_selections
 from benchsuite.harness.registry import PluginInfo, Registry
 from benchsuite.testing.contract import BrokenContractError, Check
@@ -55,8 +56,7 @@ def checks_of(target: str, selections: Sequence[str], registry: Registry) -> lis
 
 def plugins_of(target: str, registry: Registry) -> list[PluginInfo]:
     """The plugins that ``target`` names. Raises UnknownNameError for none, UsageError where they are blocked."""
-    path = str(Path(target).resolve())
-    found = [p for p in registry.plugins if target in (p.name, p.distribution) or p.file == path]
+    found = [p for p in registry.plugins if target in (p.name, p.distribution) or _is_file_of(target, p)]
     found = found or [p for p in registry.plugins if any(target in names for names in p.provides.values())]
     if not found:
         known = {name for p in registry.plugins for name in (p.name, p.distribution) if name}
@@ -66,6 +66,14 @@ def plugins_of(target: str, registry: Registry) -> list[PluginInfo]:
     if blocked:
         raise UsageError(f"{blocked[0]} is blocked by --no-plugin; nothing of it is loaded")
     return found
+
+
+def _is_file_of(target: str, plugin: PluginInfo) -> bool:
+    """Whether ``target`` is the file of ``plugin``, which may be installed."""
+    if not target.endswith(".py"):
+        return False
+    path = Path(target).resolve()
+    return plugin.file == str(path) or (plugin.module == module_of(path) and is_imported_from(path))
 
 
 def _loading(plugin: PluginInfo, registry: Registry) -> Callable[[], None]:

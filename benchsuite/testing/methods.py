@@ -48,6 +48,7 @@ def method_checks(method: type[Method] | Method) -> list[Check]:
         "can be fitted to images or vectors, or says that it is not for them": _applies,
         "samples have the shape and range of the data": _shapes,
         "any number of rows will do": _any_rows,
+        "what it reads has one fingerprint": _content,
         "fit changes the model, and leaves the data as they were": _fits,
         "fit leaves the process as it was": _switches,
         "the seed decides the fit": _seeded,
@@ -64,28 +65,21 @@ def method_checks(method: type[Method] | Method) -> list[Check]:
 
 def _applies(trial: Trial) -> str | None:
     trial.home()
-    refused, broken = [], []
-    for shape in SHAPES:
-        try:
-            trial.fit(shape)
-        except NotApplicableError as error:
-            refused.append(f"{called(shape)} ({error})")
-        except BrokenContractError as error:
-            broken.append(error)
-    if broken:
-        raise broken[0]
+    made = {shape: trial.attempt(shape) for shape in SHAPES}
+    for shape, one in made.items():
+        if isinstance(one, BrokenContractError):
+            raise trial.telling(one, f"for {called(shape)}")
+    refused = [f"{called(shape)} ({one})" for shape, one in made.items() if isinstance(one, NotApplicableError)]
     return f"it is not for {'; '.join(refused)}" if refused else None
 
 
 def _shapes(trial: Trial) -> None:
     home = trial.home_shape()
     for shape in (home, *(s for s in SHAPES if s != home)):
-        try:
-            fit = trial.fit(shape)
-        except NotApplicableError:
-            continue
+        fit = trial.attempt(shape)
         for n in (1, 5):
-            _check_drawn(fit, n)
+            if isinstance(fit, Fit):
+                _check_drawn(fit, n)
 
 
 def _check_drawn(fit: Fit, n: int) -> None:
@@ -93,6 +87,22 @@ def _check_drawn(fit: Fit, n: int) -> None:
     with calling(call, expected=f"{n} samples", read=read):
         drawn = fit.draw(n)
     check_returned(drawn, call=call, shape=(n, *fit.spec.shape), image=fit.spec.kind == "image", read=read)
+
+
+def _content(trial: Trial) -> None:
+    method = trial.method
+    with calling("content()", expected="a fingerprint of what the method reads", read=f"{PAGE}#state"):
+        once, again, most = method.content(), method.content(), method.most_samples()
+    if not isinstance(once, str) or once != again:
+        raise BrokenContractError(
+            expected="content() is text, the same as long as what the method reads is the same",
+            got=f"{once!r}, and then {again!r}",
+            read=f"{PAGE}#state",
+        )
+    if most is not None and (not isinstance(most, int) or most < 1):
+        raise BrokenContractError(
+            expected="most_samples() is a positive whole number, or None", got=repr(most), read=f"{PAGE}#state"
+        )
 
 
 def _any_rows(trial: Trial) -> None:
@@ -104,7 +114,7 @@ def _any_rows(trial: Trial) -> None:
 def _fits(trial: Trial) -> None:
     fit = trial.home()
     train, untrained = tiny_samples(fit.spec.shape), trial.built(fit.spec, 0)
-    if not torch.equal(train[:], fit.train[:]):
+    if fit.train.fingerprint() != train.fingerprint():
         raise BrokenContractError(
             expected="fit leaves the training data as they were",
             got="it changed them in place; work on a copy: x.clone()",
@@ -140,16 +150,21 @@ def _same(a: object, b: object) -> bool:
         return a.shape == b.shape and a.dtype == b.dtype and torch.equal(a.nan_to_num(), b.nan_to_num())
     if isinstance(a, dict) and isinstance(b, dict):
         return not differing(a, b)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
     return type(a) is type(b) and a == b
 
 
 def plain_state(model: nn.Module) -> list[str]:
-    """The tensors that are kept as plain attributes, by name: what is neither saved nor moved."""
+    """The tensors that are kept as plain attributes, by name: what is neither saved nor moved.
+
+    Torch's hooks for norms of weights make a weight anew at each call, of parameters that are.
+    """
     return [
         f"{prefix}.{name}".lstrip(".")
         for prefix, module in model.named_modules()
         for name, value in vars(module).items()
-        if isinstance(value, Tensor)
+        if isinstance(value, Tensor) and not (hasattr(module, f"{name}_orig") or hasattr(module, f"{name}_g"))
     ]
 
 
@@ -226,22 +241,24 @@ def _saved(trial: Trial) -> None:
 
 def _resumes(trial: Trial) -> str | None:
     shape, whole = trial.home_shape(), trial.home()
-    total = whole.run.handed_out
-    if total < 2:
-        return "it takes no two batches from run.batches, so that a fit that is cut off begins anew"
-    for cut_at in sorted({1, total // 2, total - 1}):
+    batches, stages = whole.run.handed_out, whole.run.staged
+    cuts = [(at, None) for at in sorted({1, batches // 2, batches - 1}) if 0 < at < batches]
+    for at, after in [*cuts, *((None, stage) for stage in range(1, stages + 1))]:
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = Path(folder) / "checkpoint.pt"
-            _cut_off(trial, shape, TinyRun(checkpoint=checkpoint, cut_at=cut_at))
+            _cut_off(trial, shape, TinyRun(checkpoint=checkpoint, cut_at=at, cut_after=after))
             resumed = trial.fitted(tiny_samples(shape), TinyRun(checkpoint=checkpoint), 0)
         changed = differing(whole.model.state_dict(), resumed.model.state_dict())
         if changed:
             raise BrokenContractError(
                 expected="a fit that is cut off and resumed comes to the same bits as one that is not",
-                got=f"cut off after batch {cut_at} of {total}, {_few(changed)} came out otherwise; list all that the "
-                "loop changes in state= of run.batches: modules, optimisers, generators, tensors",
+                got=f"cut off after {f'batch {at} of {batches}' if at else f'stage {after} of {stages}'}, "
+                f"{_few(changed)} came out otherwise; list all that is changed there in state= of run.batches, or of "
+                "run.stage: modules, optimisers, generators, tensors",
                 read=f"{PAGE}#resuming",
             )
+    if not cuts and not stages:
+        return "it takes no two batches from run.batches, so that a fit that is cut off begins anew"
     return "run.batches has no state=, so that a fit that is cut off begins anew" if whole.run.without_state else None
 
 
@@ -282,7 +299,7 @@ def _moves(trial: Trial) -> None:
             got=f"{_few(plain)} would stay behind, as plain attributes do; {_STATE}",
             read=f"{PAGE}#devices",
         )
-    check_moved(fit)
+    check_moved(trial.built(fit.spec, 0), fit.spec)
 
 
 def _fits_elsewhere(trial: Trial) -> None:

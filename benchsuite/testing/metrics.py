@@ -20,6 +20,7 @@ from benchsuite.testing.claims import Memory, check_name, checks_of_claims
 from benchsuite.testing.contract import BrokenContractError, Check, as_test, calling
 from benchsuite.testing.declared import checks_of_words
 from benchsuite.testing.scores import check_score
+from benchsuite.testing.untouched import check_untouched
 from benchsuite.testing.watching import Call, watched
 
 PAGE = "docs/plugins/metrics.md"
@@ -47,8 +48,8 @@ def metric_contract(metric: Metric) -> Callable[[Check], None]:
 
 def metric_checks(metric: Metric) -> list[Check]:
     """Every check of a metric: of what it declares, and of what it makes of small real cells on the processor."""
-    subject, trial = f"metric '{metric.name}'", Trial(metric)
-    claims: dict[str, Callable[[Trial], str | None]] = {
+    subject, scoring = f"metric '{metric.name}'", ScoringMetric(metric)
+    claims: dict[str, Callable[[ScoringMetric], str | None]] = {
         "says what it is": _words,
         "asks for artefacts that exist": _artefacts,
         "its parameters have types and defaults": _parameters,
@@ -59,7 +60,7 @@ def metric_checks(metric: Metric) -> list[Check]:
         "applies to other models and data, or says why not": _elsewhere,
         "its direction is that of real data and noise": _direction,
     }
-    return checks_of_words(subject, _written(metric.compute)) + checks_of_claims(subject, claims, trial)
+    return checks_of_words(subject, _written(metric.compute)) + checks_of_claims(subject, claims, scoring)
 
 
 def _written(compute: Any) -> Any:
@@ -70,10 +71,10 @@ def _written(compute: Any) -> Any:
 
 
 @dataclass
-class Trial:
-    """``metric``, and its first call on each cell, made once for all the checks that look at it."""
+class ScoringMetric:
+    """``plugin``, and its first call on each cell, made once for all the checks that look at it."""
 
-    metric: Metric
+    plugin: Metric
     memory: Memory = field(default_factory=Memory)
 
     def declared(self) -> None:
@@ -95,7 +96,7 @@ class Trial:
         """A call that is not remembered. Raises likewise."""
         expected = f"a number, several by name, or a Score of them, of {cell}; {_WHERE_NOT}"
         with calling("binding its parameters", expected=expected, read=f"{PAGE}#parameters"):
-            call = watched(self.metric, cell)
+            call = watched(self.plugin, cell)
         with calling("compute", expected=expected, read=f"{PAGE}#values"):
             if call.raised is not None:
                 raise call.raised
@@ -110,7 +111,7 @@ class Trial:
 
     def cells(self) -> list[tuple[str, str]]:
         """Those that it is tried on: of its kind of data."""
-        kinds = [self.metric.kind] if self.metric.kind in _CELLS else list(_CELLS)
+        kinds = [self.plugin.kind] if self.plugin.kind in _CELLS else list(_CELLS)
         return [cell for kind in kinds for cell in _CELLS[str(kind)]]
 
     def home(self) -> tuple[str, str]:
@@ -137,25 +138,25 @@ def _cell(method: str, dataset: str) -> SmallCell:
         raise NotApplicableError(str(error)) from None
 
 
-def _words(trial: Trial) -> None:
-    metric, read = trial.metric, f"{PAGE}#choosing"
-    check_name(metric)
+def _words(metric: ScoringMetric) -> None:
+    plugin, read = metric.plugin, f"{PAGE}#choosing"
+    check_name(plugin)
     allowed: dict[str, tuple[bool, str]] = {
-        "higher_is_better": (metric.higher_is_better in (True, False, None), "True, False, or None for neither"),
-        "unit": (isinstance(metric.unit, str), "a text"),
-        "version": (type(metric.version) is int and metric.version >= 1, "a whole number, at least 1"),
-        "kind": (metric.kind in (None, *get_args(Kind)), "'image', 'vector', or None for both"),
-        "default": (isinstance(metric.default, bool), "True or False"),
+        "higher_is_better": (plugin.higher_is_better in (True, False, None), "True, False, or None for neither"),
+        "unit": (isinstance(plugin.unit, str), "a text"),
+        "version": (type(plugin.version) is int and plugin.version >= 1, "a whole number, at least 1"),
+        "kind": (plugin.kind in (None, *get_args(Kind)), "'image', 'vector', or None for both"),
+        "default": (isinstance(plugin.default, bool), "True or False"),
     }
     for name, (fine, what) in allowed.items():
         if not fine:
-            got = f"{name}={getattr(metric, name)!r}"
+            got = f"{name}={getattr(plugin, name)!r}"
             raise BrokenContractError(expected=f"{name} is {what}", got=got, read=read)
 
 
-def _artefacts(trial: Trial) -> None:
+def _artefacts(metric: ScoringMetric) -> None:
     read = f"{PAGE}#artefacts"
-    asked = [p for p in inspect.signature(trial.metric.compute).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    asked = [p for p in inspect.signature(metric.plugin.compute).parameters.values() if p.kind is not p.KEYWORD_ONLY]
     if not asked:
         raise BrokenContractError(
             expected="compute asks for what it scores, by the names of its positional parameters, such as generated",
@@ -179,13 +180,13 @@ def _artefacts(trial: Trial) -> None:
             )
 
 
-def _parameters(trial: Trial) -> None:
-    metric, read = trial.metric, f"{PAGE}#parameters"
+def _parameters(metric: ScoringMetric) -> None:
+    plugin, read = metric.plugin, f"{PAGE}#parameters"
     expected = "the keyword-only parameters of compute have types that can be read"
     with calling("reading them", expected=expected, read=read):
-        declared = parameters_of(metric.compute)
+        declared = parameters_of(plugin.compute)
     for parameter in declared.values():
-        _check_parameter(metric, parameter, read)
+        _check_parameter(plugin, parameter, read)
 
 
 def _check_parameter(metric: Metric, parameter: Parameter, read: str) -> None:
@@ -211,16 +212,16 @@ def _check_parameter(metric: Metric, parameter: Parameter, read: str) -> None:
         ) from None
 
 
-def _returns(trial: Trial) -> str | None:
-    home = trial.home()
-    values = trial.call(*home).values
+def _returns(metric: ScoringMetric) -> str | None:
+    home = metric.home()
+    values = metric.call(*home).values
     infinite = [name for name, value in values.items() if math.isinf(value)]
     return f"{', '.join(infinite)} is infinite for {' on '.join(home)}" if infinite else None
 
 
-def _again(trial: Trial) -> str | None:
-    home = trial.home()
-    first, second = trial.call(*home), trial.called(_cell(*home))
+def _again(metric: ScoringMetric) -> str | None:
+    home = metric.home()
+    first, second = metric.call(*home), metric.called(_cell(*home))
     for name, value in first.values.items():
         other = second.values.get(name, math.nan)
         if value != other and not math.isclose(value, other, rel_tol=_ROUNDING):
@@ -238,51 +239,49 @@ def _again(trial: Trial) -> str | None:
     )
 
 
-def _leaves(trial: Trial) -> None:
-    call = trial.call(*trial.home())
-    if call.changed:
-        raise BrokenContractError(
-            expected="artefacts stay as they were, since other metrics are given the same ones",
-            got=f"{', '.join(call.changed)} changed; work on a copy: x = x - x.mean(0) makes one, x -= x.mean(0) does "
-            "not, and copy.deepcopy(model) may be trained",
-            read=f"{PAGE}#artefacts",
-        )
+def _leaves(metric: ScoringMetric) -> None:
+    check_untouched(
+        metric.call(*metric.home()).changed,
+        expected="artefacts stay as they were, since other metrics are given the same ones",
+        after=" changed; work on a copy: x = x - x.mean(0) makes one, x -= x.mean(0) does not, and "
+        "copy.deepcopy(model) may be trained",
+        read=f"{PAGE}#artefacts",
+    )
 
 
-def _switches(trial: Trial) -> None:
-    call = trial.call(*trial.home())
-    if call.switched:
-        raise BrokenContractError(
-            expected="a metric leaves the process as it was",
-            got=f"it changed {', '.join(call.switched)}",
-            read=f"{PAGE}#artefacts",
-        )
+def _switches(metric: ScoringMetric) -> None:
+    check_untouched(
+        metric.call(*metric.home()).switched,
+        expected="a metric leaves the process as it was",
+        before="it changed ",
+        read=f"{PAGE}#artefacts",
+    )
 
 
-def _elsewhere(trial: Trial) -> str | None:
-    home = trial.home()
+def _elsewhere(metric: ScoringMetric) -> str | None:
+    home = metric.home()
     applied = 0
-    for cell in trial.cells():
+    for cell in metric.cells():
         if cell == home:
             continue
         try:
-            trial.call(*cell)
+            metric.call(*cell)
             applied += 1
         except NotApplicableError:
             continue
     return None if applied else f"it applies to {' on '.join(home)} alone, of what is tried"
 
 
-def _direction(trial: Trial) -> str | None:
-    metric = trial.metric
-    if metric.higher_is_better is None:
+def _direction(metric: ScoringMetric) -> str | None:
+    plugin = metric.plugin
+    if plugin.higher_is_better is None:
         raise NotApplicableError("it has none")
-    _, dataset = trial.home()
-    real, noise = trial.call("real", dataset), trial.called(noise_cell(dataset))
+    _, dataset = metric.home()
+    real, noise = metric.call("real", dataset), metric.called(noise_cell(dataset))
     for name, best in real.values.items():
         other = noise.values.get(name, best)
-        if name not in real.references and (other > best if metric.higher_is_better else other < best):
-            better = "higher" if metric.higher_is_better else "lower"
+        if name not in real.references and (other > best if plugin.higher_is_better else other < best):
+            better = "higher" if plugin.higher_is_better else "lower"
             return (
                 f"uniform noise scores better than real data ({name} {other:.4g} and {best:.4g}), though {better} is "
                 "better: is the direction right?"

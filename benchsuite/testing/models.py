@@ -32,6 +32,7 @@ def checks_of_model(subject: str, trial: Trial) -> list[Check]:
         "log_likelihood": lambda fit: _bound(fit, "log_likelihood"),
         "posterior_sample": _posterior_sample,
         "copied_rows": _copied_rows,
+        "learnt_numbers": _learnt_numbers,
         "pictures": _pictures,
     }
     return [Check(subject, f"{part} keeps its promise", _where_there(part, run, trial)) for part, run in claims.items()]
@@ -89,6 +90,13 @@ def _check_alone(together: Tensor, alone: Tensor, call: str) -> None:
         )
 
 
+def _check_repeated(once: Tensor, again: Tensor, call: str) -> None:
+    if not torch.equal(once, again):
+        raise BrokenContractError(
+            expected=f"{call} follows its generator", got="other numbers for a generator in the same state", read=_READ
+        )
+
+
 def _encode(fit: Fit) -> None:
     x, width = fit.train[:_SOME], _width(fit) or 0
     z = check_returned(_part(fit, "encode")(x), call=f"encode of {_SOME} rows", shape=(_SOME, width), read=_READ)
@@ -117,12 +125,7 @@ def _prior(fit: Fit) -> None:
     drawn = prior.sample(_SOME, _generator())
     width = _width(fit) or (drawn.shape[-1] if isinstance(drawn, Tensor) and drawn.ndim else 0)
     check_returned(drawn, call=f"prior.sample({_SOME}, generator)", shape=(_SOME, width), read=_READ)
-    if not torch.equal(drawn, prior.sample(_SOME, _generator())):
-        raise BrokenContractError(
-            expected="prior.sample follows its generator",
-            got="other codes for a generator in the same state",
-            read=_READ,
-        )
+    _check_repeated(drawn, prior.sample(_SOME, _generator()), "prior.sample")
     if hasattr(prior, "log_prob"):
         check_returned(prior.log_prob(drawn), call="prior.log_prob(z)", shape=(_SOME,), read=_READ)
 
@@ -140,7 +143,9 @@ def _project(fit: Fit) -> None:
 
 
 def _log_prob(fit: Fit) -> None:
-    check_returned(_part(fit, "log_prob")(fit.train[:_SOME]), call="log_prob(x)", shape=(_SOME,), read=_READ)
+    x, log_prob = fit.train[:_SOME], _part(fit, "log_prob")
+    found = check_returned(log_prob(x), call="log_prob(x)", shape=(_SOME,), read=_READ)
+    _check_alone(found, torch.cat([log_prob(row) for row in torch.split(x, 1)]), "log_prob")
 
 
 def _bound(fit: Fit, name: str) -> None:
@@ -148,15 +153,15 @@ def _bound(fit: Fit, name: str) -> None:
     found = check_returned(
         estimate(fit.train[:_SOME], _generator(), 4), call=f"{name}(x, generator, draws)", shape=(_SOME,), read=_READ
     )
-    if not torch.equal(found, estimate(fit.train[:_SOME], _generator(), 4)):
-        raise BrokenContractError(
-            expected=f"{name} follows its generator", got="other numbers for a generator in the same state", read=_READ
-        )
+    _check_repeated(found, estimate(fit.train[:_SOME], _generator(), 4), name)
 
 
 def _posterior_sample(fit: Fit) -> None:
-    z = _part(fit, "posterior_sample")(fit.train[:_SOME], _generator())
-    check_returned(z, call="posterior_sample(x, generator)", shape=(_SOME, _width(fit) or 0), read=_READ)
+    x, draw = fit.train[:_SOME], _part(fit, "posterior_sample")
+    z = check_returned(
+        draw(x, _generator()), call="posterior_sample(x, generator)", shape=(_SOME, _width(fit) or 0), read=_READ
+    )
+    _check_repeated(z, draw(x, _generator()), "posterior_sample")
 
 
 def _copied_rows(fit: Fit) -> None:
@@ -168,6 +173,12 @@ def _copied_rows(fit: Fit) -> None:
             got=f"{rows!r}"[:80],
             read=_READ,
         )
+
+
+def _learnt_numbers(fit: Fit) -> None:
+    count = _part(fit, "learnt_numbers")
+    if not isinstance(count, int) or count < 0:
+        raise BrokenContractError(expected="learnt_numbers is a whole number", got=f"{count!r}"[:80], read=_READ)
 
 
 def _pictures(fit: Fit) -> None:

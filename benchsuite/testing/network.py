@@ -12,12 +12,16 @@ from benchsuite.testing.contract import BrokenContractError
 
 _OF_SOCKETS = ("connect", "connect_ex", "sendto")
 _OF_NAMES = ("getaddrinfo", "gethostbyname", "gethostbyname_ex")
+_INSTEAD = "fetch in prepare(cache, work)"
 _REFUSED = "there is no network while a contract is checked"
 
 
 @contextmanager
-def network_refused(what: str, read: str) -> Iterator[None]:
-    """Raises BrokenContractError where ``what`` tries to reach another machine, whatever comes of that."""
+def network_refused(what: str, read: str, instead: str = _INSTEAD) -> Iterator[None]:
+    """Raises BrokenContractError where ``what`` tries to reach another machine, whatever comes of that.
+
+    ``instead`` is what its author is told to do.
+    """
     tried: list[str] = []
     try:
         with ExitStack() as patches:
@@ -29,9 +33,9 @@ def network_refused(what: str, read: str) -> Iterator[None]:
     except Exception as error:
         if not tried:
             raise
-        raise _broken(what, tried, read) from error
+        raise _broken(what, tried, read, instead) from error
     if tried:
-        raise _broken(what, tried, read)
+        raise _broken(what, tried, read, instead)
 
 
 def _of_socket(name: str, tried: list[str]) -> Callable[..., Any]:
@@ -54,9 +58,9 @@ def _of_name(tried: list[str]) -> Callable[..., Any]:
     return refuse
 
 
-def _broken(what: str, tried: list[str], read: str) -> BrokenContractError:
+def _broken(what: str, tried: list[str], read: str, instead: str) -> BrokenContractError:
     return BrokenContractError(
         expected=f"{what} uses no network: prepare is the only place that may",
-        got=f"it tried to reach {tried[0]}, which was refused; fetch in prepare(cache, work)",
+        got=f"it tried to reach {tried[0]}, which was refused; {instead}",
         read=read,
     )

@@ -1,9 +1,10 @@
-"""What a plugin that has to be prepared says where that has not been done."""
+"""What a plugin does with a cache that nothing was prepared in, and what it says there."""
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from benchsuite.errors import BenchsuiteError
@@ -19,17 +20,30 @@ def there_unprepared(
     Raises BrokenContractError where they raised anything else, did not name the command, wrote into the cache, or
     tried to use the network.
     """
+    with _empty_cache(calls, read) as cache:
+        return [what for what, call in calls.items() if not _is_missing(name, what, call, cache, error, read)]
+
+
+def check_writes_nothing(calls: Mapping[str, Callable[[Path], object]], read: str) -> None:
+    """Raises BrokenContractError where one of ``calls`` writes into an empty cache; it may fail there."""
+    with _empty_cache(calls, read) as cache:
+        for call in calls.values():
+            with contextlib.suppress(Exception):
+                call(cache)
+
+
+@contextlib.contextmanager
+def _empty_cache(calls: Collection[str], read: str) -> Iterator[Path]:
+    """Raises BrokenContractError where it is not empty afterwards."""
     with tempfile.TemporaryDirectory(prefix="benchsuite-check-") as folder:
-        cache = Path(folder)
-        there = [what for what, call in calls.items() if not _is_missing(name, what, call, cache, error, read)]
-        left = sorted(path.name for path in cache.iterdir())
+        yield Path(folder)
+        left = sorted(path.name for path in Path(folder).iterdir())
     if left:
         raise BrokenContractError(
             expected="only prepare writes into the cache",
             got=f"{', '.join(left)} was written there by {' or '.join(calls)}",
             read=read,
         )
-    return there
 
 
 def _is_missing(

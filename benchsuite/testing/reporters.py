@@ -20,6 +20,7 @@ from benchsuite.testing.contract import BrokenContractError, Check, as_test, cal
 from benchsuite.testing.declared import checks_of_words
 from benchsuite.testing.reported import ReportedRun, report_without_scores, small_report
 from benchsuite.testing.surroundings import switches_restored
+from benchsuite.testing.untouched import check_untouched
 
 PAGE = "docs/plugins/reporters.md"
 
@@ -40,9 +41,9 @@ def reporter_contract(reporter: type[Reporter]) -> Callable[[Check], None]:
 
 def reporter_checks(reporter: type[Reporter]) -> list[Check]:
     """Every check of a reporter: of what it declares, and of what it writes of small reports."""
-    subject, trial = f"reporter '{reporter.name}'", Trial(reporter)
-    claims: dict[str, Callable[[Trial], str | None]] = {
-        "has a name": lambda trial: check_name(trial.reporter),
+    subject, writing = f"reporter '{reporter.name}'", WritingReporter(reporter)
+    claims: dict[str, Callable[[WritingReporter], str | None]] = {
+        "has a name": lambda reporter: check_name(reporter.plugin),
         "writes files, and says which": _writes,
         "writes nothing elsewhere": _elsewhere,
         "its texts are in UTF-8": _texts,
@@ -51,7 +52,7 @@ def reporter_checks(reporter: type[Reporter]) -> list[Check]:
         "leaves the process as it was": _switches,
         "writes a report that has no score": _without_scores,
     }
-    return checks_of_words(subject, reporter) + checks_of_claims(subject, claims, trial)
+    return checks_of_words(subject, reporter) + checks_of_claims(subject, claims, writing)
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,10 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """``reporter``, and what it wrote of the small report, once for all the checks that look at it."""
+class WritingReporter:
+    """``plugin``, and what it wrote of the small report, once for all the checks that look at it."""
 
-    reporter: type[Reporter]
+    plugin: type[Reporter]
     memory: Memory = field(default_factory=Memory)
 
     def written(self) -> Written:
@@ -94,7 +95,7 @@ class Trial:
             around = (parent, run.report.folder.resolve())
             before = _files(around, but=folder)
             with contextlib.chdir(parent), calling("write(report, folder)", expected=expected, read=read):
-                returned: object = self.reporter().write(report, folder)
+                returned: object = self.plugin().write(report, folder)
                 paths = _paths(returned, folder, expected, read)
             inside = {path for path in folder.rglob("*") if path.is_file()}
             after = _files(around, but=folder)
@@ -114,13 +115,19 @@ def _paths(returned: object, folder: Path, expected: str, read: str) -> list[Pat
         raise BrokenContractError(expected=expected, got=f"it returned {returned!r}"[:200], read=read)
     paths = [Path(path).resolve() for path in returned]
     for path in paths:
-        if not path.is_relative_to(folder):
-            raise BrokenContractError(expected=expected, got=f"{path.name} is not in folder", read=read)
-        if not path.is_file():
-            raise BrokenContractError(expected=expected, got=f"{path.name} is not there", read=read)
-        if not path.stat().st_size:
-            raise BrokenContractError(expected=expected, got=f"{path.name} is empty", read=read)
+        wrong = _wrong(path, folder)
+        if wrong:
+            raise BrokenContractError(expected=expected, got=f"{path.name} {wrong}", read=read)
     return paths
+
+
+def _wrong(path: Path, folder: Path) -> str:
+    """What is wrong with a file that a reporter says it wrote."""
+    if not path.is_relative_to(folder):
+        return "is not in folder"
+    if not path.is_file():
+        return "is not there"
+    return "" if path.stat().st_size else "is empty"
 
 
 def _files(folders: tuple[Path, ...], but: Path) -> dict[str, tuple[int, int]]:
@@ -167,23 +174,24 @@ def _differing(report: Report, other: Report) -> list[str]:
     ]
 
 
-def _writes(trial: Trial) -> str | None:
-    unsaid = trial.written().unsaid
+def _writes(reporter: WritingReporter) -> str | None:
+    unsaid = reporter.written().unsaid
     return f"it does not say that it wrote {', '.join(unsaid)}" if unsaid else None
 
 
-def _elsewhere(trial: Trial) -> None:
-    elsewhere = trial.written().elsewhere
-    if elsewhere:
-        raise BrokenContractError(
-            expected="a reporter writes into folder and nowhere else",
-            got=f"{', '.join(elsewhere)} was written beside it; write to folder / '{Path(elsewhere[0]).name}'",
-            read=f"{PAGE}#what-it-promises",
-        )
+def _elsewhere(reporter: WritingReporter) -> None:
+    elsewhere = reporter.written().elsewhere
+    instead = f"write to folder / '{Path(elsewhere[0]).name}'" if elsewhere else ""
+    check_untouched(
+        elsewhere,
+        expected="a reporter writes into folder and nowhere else",
+        after=f" was written beside it; {instead}",
+        read=f"{PAGE}#what-it-promises",
+    )
 
 
-def _texts(trial: Trial) -> None:
-    for name, content in trial.written().files.items():
+def _texts(reporter: WritingReporter) -> None:
+    for name, content in reporter.written().files.items():
         if Path(name).suffix not in _TEXTS:
             continue
         try:
@@ -196,8 +204,8 @@ def _texts(trial: Trial) -> None:
             ) from None
 
 
-def _escapes(trial: Trial) -> None:
-    for name, text in trial.written().texts.items():
+def _escapes(reporter: WritingReporter) -> None:
+    for name, text in reporter.written().texts.items():
         live = _live(Path(name).suffix, text)
         if live:
             raise BrokenContractError(
@@ -219,26 +227,24 @@ def _live(suffix: str, text: str) -> list[str]:
     return [markup for markup in _MARKUP if suffix in _PAGES and markup in text]
 
 
-def _changes(trial: Trial) -> None:
-    changed = trial.written().changed
-    if changed:
-        raise BrokenContractError(
-            expected="a report stays as it was, since other reporters are given the same one",
-            got=f"{', '.join(changed)} changed; work on a copy: frame = frame.copy()",
-            read=f"{PAGE}#what-it-promises",
-        )
+def _changes(reporter: WritingReporter) -> None:
+    check_untouched(
+        reporter.written().changed,
+        expected="a report stays as it was, since other reporters are given the same one",
+        after=" changed; work on a copy: frame = frame.copy()",
+        read=f"{PAGE}#what-it-promises",
+    )
 
 
-def _switches(trial: Trial) -> None:
-    switched = trial.written().switched
-    if switched:
-        raise BrokenContractError(
-            expected="a reporter leaves the process as it was",
-            got=f"it changed {', '.join(switched)}",
-            read=f"{PAGE}#what-it-promises",
-        )
+def _switches(reporter: WritingReporter) -> None:
+    check_untouched(
+        reporter.written().switched,
+        expected="a reporter leaves the process as it was",
+        before="it changed ",
+        read=f"{PAGE}#what-it-promises",
+    )
 
 
-def _without_scores(trial: Trial) -> None:
-    trial.written()
-    trial.write(report_without_scores())
+def _without_scores(reporter: WritingReporter) -> None:
+    reporter.written()
+    reporter.write(report_without_scores())

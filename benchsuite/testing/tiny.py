@@ -19,15 +19,16 @@ CLASSES = 3
 LATENT_DIM = 2
 EPOCHS = 2
 SHAPES: tuple[tuple[int, ...], ...] = ((1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32), (6,))
+RARE_SHAPES: tuple[tuple[int, ...], ...] = ((1, 32, 32), (3, 64, 64), (2,))  # for methods that are for none of those
 
 
 def tiny_samples(shape: tuple[int, ...], rows: int = ROWS) -> Samples:
-    """Random images with labels, (C, H, W), or vectors without, (D,), always the same."""
+    """Random images with labels, (C, H, W), or vectors, (D,), with labels in the plane; always the same."""
     generator = torch.Generator().manual_seed(5)
+    labels = torch.arange(rows) % CLASSES
     if len(shape) == 1:
-        return Samples(torch.randn(rows, *shape, generator=generator))
-    images = torch.randint(256, (rows, *shape), generator=generator).to(torch.uint8)
-    return Samples(images, torch.arange(rows) % CLASSES)
+        return Samples(torch.randn(rows, *shape, generator=generator), labels if shape == (2,) else None)
+    return Samples(torch.randint(256, (rows, *shape), generator=generator).to(torch.uint8), labels)
 
 
 def spec_of(samples: Samples) -> DataSpec:
@@ -47,9 +48,10 @@ class CutError(BaseException):
 
 
 class TinyRun(Run):
-    """A run of at most two epochs a loop; ``cut_at`` is the batch before which it is killed, counted over all loops.
+    """A run of at most two epochs a loop, which is killed before the batch ``cut_at``, counted over all loops, or after
+    the stage ``cut_after``, counted from 1.
 
-    ``handed_out`` counts batches, ``without_state`` says whether a loop had nothing to resume from.
+    ``handed_out`` counts batches, ``staged`` stages; ``without_state`` says whether a loop had nothing to resume from.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class TinyRun(Run):
         precision: str = "fp32",
         checkpoint: Path | None = None,
         cut_at: int | None = None,
+        cut_after: int | None = None,
     ) -> None:
         super().__init__(
             seed=seed,
@@ -68,8 +71,8 @@ class TinyRun(Run):
             checkpoint=checkpoint,
             checkpoint_seconds=0.0 if checkpoint else math.inf,
         )
-        self.cut_at = cut_at
-        self.handed_out = 0
+        self.cut_at, self.cut_after = cut_at, cut_after
+        self.handed_out = self.staged = 0
         self.without_state = False
 
     def batches(
@@ -89,3 +92,10 @@ class TinyRun(Run):
                 raise CutError
             self.handed_out += 1
             yield batch
+
+    def stage(self, name: str, work: Callable[[], object], state: Sequence[Stateful] = ()) -> None:
+        """As that of a run. Raises CutError when its time has come."""
+        super().stage(name, work, state)
+        self.staged += 1
+        if self.staged == self.cut_after:
+            raise CutError

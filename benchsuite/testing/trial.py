@@ -17,8 +17,9 @@ from benchsuite.kit.samples import Samples
 from benchsuite.parameters import parameters_of
 from benchsuite.testing.claims import check_required
 from benchsuite.testing.contract import BrokenContractError, calling
+from benchsuite.testing.network import network_refused
 from benchsuite.testing.surroundings import generators, in_common, seed_all, switches_restored
-from benchsuite.testing.tiny import SHAPES, TinyRun, called, spec_of, tiny_samples
+from benchsuite.testing.tiny import RARE_SHAPES, ROWS, SHAPES, TinyRun, called, spec_of, tiny_samples
 
 PAGE = "docs/plugins/methods.md"
 
@@ -60,75 +61,75 @@ def brief(cls: type[Method]) -> Method:
 class Trial:
     """``method``, and every fit of it that was made.
 
-    What goes wrong in a fit is remembered as well, and told once.
+    What goes wrong in a fit is remembered as well, and told once: by the first check that lets it through.
     """
 
     method: Method
-    made: dict[tuple[Any, ...], Fit | Exception] = field(default_factory=dict)
+    made: dict[tuple[Any, ...], Fit | BrokenContractError | NotApplicableError] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
 
-    @property
-    def name(self) -> str:
-        """The method's."""
-        return self.method.name
-
-    def fit(
-        self,
-        shape: tuple[int, ...],
-        *,
-        seed: int = 0,
-        rows: int | None = None,
-        precision: str = "fp32",
-    ) -> Fit:
-        """Raises BrokenContractError for what goes wrong, but NotApplicableError when it has been told, and where the
-        method is not for such data."""
+    def attempt(
+        self, shape: tuple[int, ...], *, seed: int = 0, rows: int = ROWS, precision: str = "fp32"
+    ) -> Fit | BrokenContractError | NotApplicableError:
+        """The fit, or what went wrong with it, or why the method is not for such data."""
         key = (shape, seed, rows, precision)
         if key not in self.made:
-            train = tiny_samples(shape) if rows is None else tiny_samples(shape, rows)
             try:
-                self.made[key] = self.fitted(train, TinyRun(seed=seed, precision=precision), seed)
-            except Exception as error:
+                self.made[key] = self.fitted(tiny_samples(shape, rows), TinyRun(seed=seed, precision=precision), seed)
+            except (BrokenContractError, NotApplicableError) as error:
                 self.made[key] = error
-        made = self.made[key]
-        if isinstance(made, BrokenContractError):
-            self.made[key] = NotApplicableError(f"for {called(shape)} the method cannot be fitted, as was said")
-        if isinstance(made, Exception):
-            raise made
-        return made
+        return self.made[key]
+
+    def fit(self, shape: tuple[int, ...], *, seed: int = 0, rows: int = ROWS, precision: str = "fp32") -> Fit:
+        """Raises BrokenContractError for what goes wrong, but NotApplicableError once it has been told, and where the
+        method is not for such data."""
+        made = self.attempt(shape, seed=seed, rows=rows, precision=precision)
+        if isinstance(made, Fit):
+            return made
+        raise self.telling(made, f"for {called(shape)}")
+
+    def telling(self, error: BrokenContractError | NotApplicableError, where: str) -> Exception:
+        """``error`` the first time, and after that a word that it was told."""
+        if str(error) in self.told:
+            return NotApplicableError(f"{where} the method cannot be tried, as was said")
+        self.told.add(str(error))
+        return error
 
     def home(self) -> Fit:
-        """The fit to the first kind of data that the method is for. Raises as ``fit`` does."""
+        """The fit to the first kind of data that the method is for. Raises as ``home_shape`` does."""
         return self.fit(self.home_shape())
 
     def home_shape(self) -> tuple[int, ...]:
-        """The first of the shapes that the method is for."""
-        reasons = []
-        for shape in SHAPES:
-            try:
-                self.fit(shape)
-                return shape
-            except NotApplicableError as error:
-                reasons.append(f"{called(shape)}: {error}")
-            except BrokenContractError:
-                return shape
-        if any("as was said" in reason for reason in reasons):
-            raise NotApplicableError("the method cannot be fitted, as was said")
-        raise BrokenContractError(
-            expected="a method that is for images or for vectors",
-            got=f"it is for none of these: {'; '.join(reasons)}",
-            read=f"{PAGE}#build",
+        """The first of the shapes that the method can be fitted to.
+
+        Raises BrokenContractError where it fails for all that it is for, NotApplicableError where it is for none.
+        """
+        reasons, broken = [], None
+        for shapes in (SHAPES, RARE_SHAPES):
+            for shape in shapes:
+                made = self.attempt(shape)
+                if isinstance(made, Fit):
+                    return shape
+                if isinstance(made, BrokenContractError):
+                    broken = broken or made
+                else:
+                    reasons.append(f"{called(shape)}: {made}")
+            if broken:
+                raise self.telling(broken, "for all data")
+        raise self.telling(
+            NotApplicableError(f"it is for none of the tiny data ({'; '.join(reasons)})"), "for all data"
         )
 
     def kinds(self) -> list[tuple[int, ...]]:
-        """The first shape of each kind of data, images and vectors, that the method is for."""
+        """The first shape of each kind of data, images and vectors, that the method can be fitted to."""
         found = {len(self.home_shape()): self.home_shape()}
         for shape in SHAPES:
-            with contextlib.suppress(NotApplicableError):
-                self.fit(shape)
+            if isinstance(self.attempt(shape), Fit):
                 found.setdefault(len(shape), shape)
         return list(found.values())
 
     def built(self, spec: DataSpec, seed: int) -> Model:
-        """The untrained model. Raises as ``fit`` does."""
+        """The untrained model. Raises BrokenContractError, and NotApplicableError for what the method is not for."""
         seed_all(seed)
         for_ = called(spec.shape)
         with calling(f"build(spec) for {for_}", expected=f"a model of {for_}", read=f"{PAGE}#build"):
@@ -147,7 +148,7 @@ class Trial:
     def fitted(self, train: Samples, run: TinyRun, seed: int) -> Fit:
         """A fit that is not remembered. Raises as ``fit`` does, and CutError where ``run`` is cut off."""
         spec = spec_of(train)
-        with switches_restored() as switched:
+        with switches_restored() as switched, network_refused(f"fitting {self.method.name}", f"{PAGE}#fit"):
             model = self.built(spec, seed)
             expected = f"fit ends, for {len(train)} rows of {called(train.shape)}"
             with calling("fit(model, train, run)", expected=expected, read=f"{PAGE}#fit"):

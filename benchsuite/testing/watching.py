@@ -21,7 +21,11 @@ from benchsuite.harness.registry import Registry, load_registry
 from benchsuite.kit.moments import Moments
 from benchsuite.kit.samples import Reconstructions, Samples
 from benchsuite.testing.cells import SmallCell, forget_cells
+from benchsuite.testing.network import network_refused
 from benchsuite.testing.surroundings import generators, in_common, switches_restored
+
+_READ = "docs/plugins/metrics.md#artefacts"
+_INSTEAD = "what a metric needs comes with its package, or as the weights of a feature extractor"
 
 
 @dataclass
@@ -97,7 +101,7 @@ def _watching(compute: Callable[..., Any], call: Call) -> Callable[..., Any]:
         before = [_state_of(artefact) for artefact in artefacts]
         states = generators()
         try:
-            with switches_restored() as switched:
+            with switches_restored() as switched, network_refused("compute", _READ, _INSTEAD):
                 call.returned = compute(*artefacts, **parameters)
         except Exception as error:
             call.raised = error

@@ -10,14 +10,18 @@ import dataclasses
 import json
 import os
 import sys
-from typing import Any
+import threading
+from typing import Any, NoReturn
 
 from benchsuite.errors import UsageError
+from benchsuite.harness.server import kill_group
 
 
 def main() -> None:
     """Try every check that is asked for, one after the other."""
     request = json.loads(sys.argv[1])
+    threading.Thread(target=_end_with, args=(os.dup(0),), daemon=True).start()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     pipe = os.dup(1)
     os.dup2(2, 1)
     sys.path[:] = request["path"]
@@ -43,6 +47,13 @@ def main() -> None:
         send(event="begins", subject=check.subject, claim=check.claim)
         send(event="found", **dataclasses.asdict(tried(check)))
     send(event="done")
+
+
+def _end_with(lifeline: int) -> NoReturn:
+    """End this process, and what it has started, when the other end of the pipe closes."""
+    os.read(lifeline, 1)
+    kill_group(os.getpid())
+    os._exit(1)
 
 
 if __name__ == "__main__":

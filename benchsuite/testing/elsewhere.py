@@ -1,0 +1,97 @@
+"""Whether a feature extractor works on another device, tried without one.
+
+It is loaded for a GPU: what it keeps on the CPU is real, and what it moves to the GPU, or makes there, becomes a fake
+tensor, which has a device and no numbers; see benchsuite.testing.devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchsuite.errors import NotApplicableError
+from benchsuite.testing.contract import BrokenContractError, place_of
+from benchsuite.testing.features import PAGE, ROWS, LoadedExtractor
+from benchsuite.testing.surroundings import switches_restored
+
+_GPU = torch.device("cuda", 0)
+_MIXED = ("same device", "different devices", "device propagation")  # what torch says of it
+
+
+def check_moved(extractor: LoadedExtractor) -> None:
+    """Load the extractor for a fake GPU, and give it fake rows there.
+
+    Raises BrokenContractError where devices are mixed, NotApplicableError where the code cannot be followed.
+    """
+    shape, read = extractor.home(), f"{PAGE}#the-map"
+    plugin, cache = extractor.plugin, extractor.cache
+    with switches_restored(), _gpu_pretended() as fakes, torch.no_grad():
+        features: Any = _followed(lambda: plugin.load(cache, _GPU), "load(cache, device)", read)
+        with fakes:
+            rows = torch.empty(ROWS, *shape, device=_GPU)
+            found = _followed(lambda: features(rows), "an extractor on a GPU", read)
+    if isinstance(found, Tensor) and found.device != _GPU:
+        raise BrokenContractError(
+            expected="features of rows on 'cuda' are on 'cuda', where the extractor was loaded for it",
+            got=f"they are on '{found.device}'; features.to(x.device)",
+            read=read,
+        )
+
+
+def _followed(call: Callable[[], object], what: str, read: str) -> object:
+    try:
+        return call()
+    except NotApplicableError:
+        raise
+    except Exception as error:
+        if not any(sign in str(error).lower() for sign in _MIXED):
+            raise NotApplicableError(f"{what} could not be followed: {type(error).__name__}{place_of(error)}") from None
+        raise BrokenContractError(
+            expected=f"{what} keeps to the device that it is loaded for",
+            got=f"a tensor on the CPU meets one on the GPU{place_of(error)}; move what is loaded: net.to(device), "
+            "weights.to(device), torch.ones(n, device=device)",
+            read=read,
+        ) from error
+
+
+class _OnlyGpuFaked(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Work on the CPU is done; what is to be on a GPU is faked."""
+
+    def __init__(self, fakes: FakeTensorMode) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._fakes = fakes
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = dict(kwargs or {})
+        if getattr(given.get("device"), "type", "cpu") == "cpu":
+            return func(*args, **given)
+        with self._fakes:
+            return func(*args, **given)
+
+
+@contextmanager
+def _gpu_pretended() -> Iterator[FakeTensorMode]:
+    """Torch does not start CUDA; what is moved to a fake GPU goes by way of the CPU, and modules get new parameters."""
+    overwrites, lifts = torch.__future__.get_overwrite_module_params_on_conversion(), torch._C._only_lift_cpu_tensors()
+    fakes = FakeTensorMode(allow_non_fake_inputs=True)
+    torch._C._set_only_lift_cpu_tensors(True)
+    torch.__future__.set_overwrite_module_params_on_conversion(True)
+    try:
+        with mock.patch.object(torch.cuda, "_lazy_init", lambda: None), _OnlyGpuFaked(fakes):
+            yield fakes
+    finally:
+        torch._C._set_only_lift_cpu_tensors(lifts)
+        torch.__future__.set_overwrite_module_params_on_conversion(overwrites)
