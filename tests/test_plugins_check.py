@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from conftest import FIXTURES, CommandLine
 
+from benchsuite import Method
 from benchsuite.harness.pluginfiles import load_file
 from benchsuite.harness.registry import PluginInfo, Registry
 from benchsuite.testing.contract import tried
+from benchsuite.testing.declared import checks_of_parameters
 from benchsuite.testing.finding import Finding
 from benchsuite.testing.inspection import CHECKS, checks_of
 
@@ -104,6 +106,16 @@ def test_what_is_not_there_is_a_usage_error(target: str, words: str, command_lin
 
 def test_a_blocked_plugin_is_not_checked(command_line: CommandLine) -> None:
     assert "is blocked by --no-plugin" in command_line("plugins", "check", "pca", "--no-plugin", "pca", check=2).stderr
+
+
+def test_a_value_without_an_annotation_is_remarked_on() -> None:
+    class Forgetful(Method):
+        name = "forgetful"
+        latent_dim: int | None = None
+        width = 8
+
+    (check,) = (c for c in checks_of_parameters("it", Forgetful) if c.claim == "its hyper-parameters are annotated")
+    assert check.run() == "constants, which cannot be chosen since they have no annotation: width"
 
 
 def test_every_kind_has_a_contract() -> None:

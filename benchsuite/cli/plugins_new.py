@@ -28,3 +28,4 @@ def command(name: str, kind: str, out: Path | None) -> None:
     for path in written:
         click.echo(f"wrote {path}")
     click.echo(f"Next: cd {folder} && pip install -e '.[test]' && benchsuite plugins check {written[1].stem}")
+    click.echo(f"Then: {KINDS[kind][0].format(name=written[1].stem)}")

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -24,6 +25,7 @@ from benchsuite.parameters import parameters_of
 from benchsuite.reports import Reporter
 
 _GROUP = "benchsuite"
+_HERE = Path(__file__).parents[1]
 _CLASSES: dict[str, type] = {
     "methods": Method,
     "datasets": Dataset,
@@ -117,15 +119,15 @@ class Registry:
         except BaseException as error:  # a plugin may raise anything at import, SystemExit included
             if self.manager.has_plugin(name):
                 self.manager.unregister(name=name)
-            info.problem = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+            info.problem = str(error) if isinstance(error, PluginError) else f"{_said(error)}{_place_of(error)}"
             return
         for kind, items in provided.items():
             for item in items:
                 self._take(kind, item, info)
 
     def _refuse_both(self, info: PluginInfo, twin: PluginInfo) -> None:
-        info.problem = f"its entry point name is also used by {twin}; leave one of them out, by --no-plugin"
-        twin.problem = f"its entry point name is also used by {info}; leave one of them out, by --no-plugin"
+        info.problem = f"its entry point name is also used by {twin}; rename one, or leave one out by --no-plugin"
+        twin.problem = f"its entry point name is also used by {info}; rename one, or leave one out by --no-plugin"
         if self.manager.has_plugin(twin.name):
             self.manager.unregister(name=twin.name)
         for kind, names in twin.provides.items():
@@ -165,13 +167,25 @@ class Registry:
             singular = kind.removesuffix("s")
             problem = (
                 f"{singular} '{item.name}' is provided twice: by {owners[0]} and by {info}; "
-                "leave one of them out, by --no-plugin"
+                "rename one, or leave one out by --no-plugin"
             )
             self._problems[kind, item.name] = problem
             self._names[kind].pop(item.name, None)
             owners[0].problem = info.problem = problem
         else:
             self._names[kind][item.name] = item
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _place_of(error: BaseException) -> str:
+    """The line that raised ``error`` while a plugin was imported; empty for what names its own, or was never begun."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
+    known = isinstance(error, SyntaxError | ModuleNotFoundError)
+    outside = [frame for frame in frames if not Path(frame.filename).is_relative_to(_HERE)]
+    return f", at {outside[-1].filename}:{outside[-1].lineno}" if outside and not known else ""
 
 
 def _check_version(module: ModuleType) -> None:

@@ -86,7 +86,9 @@ class EstimatorModel(AdaptedModel):
 
     def codes_of(self, rows: np.ndarray[Any, Any]) -> Tensor:
         """(N, D) -> (N, latent_dim), as the estimator computes them. Raises ContractError for another length."""
-        return self.as_codes("transform(x)", self.ask("transform", rows), len(rows))
+        found = self.ask("transform", rows)
+        found = found[None] if found.ndim == 1 and len(rows) == 1 else found  # of a single row some leave out the axis
+        return self.as_codes("transform(x)", found, len(rows))
 
     def ask(self, call: str, argument: object, seed: int = 0) -> Tensor:
         """The array, the first one of several, that the estimator's method ``call`` returns.

@@ -51,6 +51,7 @@ def checks_of_parameters(subject: str, cls: type) -> list[Check]:
     return [
         Check(subject, "refuses bad hyper-parameters", lambda: _refuses(cls)),
         Check(subject, "its defaults and presets are allowed", lambda: _defaults(cls)),
+        Check(subject, "its hyper-parameters are annotated", lambda: _annotated(cls)),
     ]
 
 
@@ -120,3 +121,13 @@ def _defaults(cls: type) -> None:
                 got=f"{type(error).__name__}: {error}",
                 read=f"{GUIDE}#hyper-parameters",
             ) from None
+
+
+def _annotated(cls: type) -> str | None:
+    """A remark on values without an annotation, which a dataclass takes for constants and not for fields."""
+    declared = {name for base in cls.__mro__ for name in getattr(base, "__annotations__", {})}
+    plain = [name for name, value in vars(cls).items() if isinstance(value, bool | int | float)]
+    constants = [name for name in plain if name not in declared and name.islower() and not name.startswith("_")]
+    if not constants:
+        return None
+    return f"constants, which cannot be chosen since they have no annotation: {', '.join(constants)}"

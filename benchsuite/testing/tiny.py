@@ -18,8 +18,13 @@ ROWS = 33  # so that batches of 16 leave one row over
 CLASSES = 3
 LATENT_DIM = 2
 EPOCHS = 2
-SHAPES: tuple[tuple[int, ...], ...] = ((1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32), (6,))
-RARE_SHAPES: tuple[tuple[int, ...], ...] = ((1, 32, 32), (3, 64, 64), (2,))  # for methods that are for none of those
+SHAPES: tuple[tuple[int, ...], ...] = ((1, 8, 8), (3, 16, 16), (1, 28, 28), (6,))
+RARE_SHAPES: tuple[tuple[int, ...], ...] = (
+    (1, 32, 32),
+    (3, 32, 32),
+    (3, 64, 64),
+    (2,),
+)  # for methods that are for none of those
 
 
 def tiny_samples(shape: tuple[int, ...], rows: int = ROWS) -> Samples:

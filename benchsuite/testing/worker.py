@@ -1,7 +1,7 @@
 """The process that checks run in: ``python -m benchsuite.testing.worker REQUEST``, REQUEST being JSON.
 
-It writes an object a line to standard output: that it begins a check, and how the check came out. What plugins print
-goes to standard error.
+It writes an object a line to standard output: that it begins a check, and how the check came out. What plugins print is
+dropped: there may be much of it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ def main() -> None:
     """Try every check that is asked for, one after the other."""
     request = json.loads(sys.argv[1])
     threading.Thread(target=_end_with, args=(os.dup(0),), daemon=True).start()
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    null = os.open(os.devnull, os.O_RDWR)
     pipe = os.dup(1)
-    os.dup2(2, 1)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
     sys.path[:] = request["path"]
 
     def send(**message: Any) -> None:
