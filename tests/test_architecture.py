@@ -90,6 +90,7 @@ FLOORS = [
     ["results.pages", "results.index"],
     ["testing.finding"],
     ["testing.contract"],
+    ["testing.fakes"],
     ["testing.claims", "testing.returned", "testing.surroundings", "testing.declared", "testing.tiny"]
     + ["testing.labels", "testing.network", "testing.untouched", "testing.splits"],
     ["testing.laws", "testing.trial", "testing.cells", "testing.preparing", "testing.scores"]

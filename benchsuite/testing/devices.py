@@ -14,18 +14,17 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from benchsuite.contracts import DataSpec, Method, Model
-from benchsuite.errors import NotApplicableError
 from benchsuite.kit.samples import Samples
 from benchsuite.kit.training import AnyModule
-from benchsuite.testing.contract import BrokenContractError, place_of
+from benchsuite.testing.contract import BrokenContractError
+from benchsuite.testing.fakes import GPU, followed
 from benchsuite.testing.surroundings import switches_restored
 from benchsuite.testing.tiny import CLASSES, TinyRun
 from benchsuite.testing.trial import PAGE
 
-_GPU = torch.device("cuda", 0)
 _ROWS = 5
-_MIXED = ("same device", "different devices", "device propagation")
-_LEFT_BEHIND = "convert all Tensors to FakeTensors"
+_READ = f"{PAGE}#devices"
+_CURE = "make tensors where others are: torch.zeros(n, device=x.device), z.to(x)"
 
 
 class _FakeRun(TinyRun):
@@ -51,12 +50,12 @@ def check_moved(model: Model, spec: DataSpec) -> None:
     _put_on_gpu(model.eval(), mode)
     for name, call in _calls(model, spec).items():
         with mode, torch.no_grad():
-            made = _followed(call, f"{name} on a GPU")
-        if isinstance(made, Tensor) and made.device != _GPU and _has_state(model):
+            made = followed(call, f"{name} on a GPU", cure=_CURE, read=_READ)
+        if isinstance(made, Tensor) and made.device != GPU and _has_state(model):
             raise BrokenContractError(
                 expected=f"{name} of a model on 'cuda' returns a tensor on 'cuda'",
                 got=f"one on '{made.device}'; move what is drawn to the model's device: z.to(self.weight)",
-                read=f"{PAGE}#devices",
+                read=_READ,
             )
 
 
@@ -64,9 +63,9 @@ def _calls(model: Any, spec: DataSpec) -> dict[str, Callable[[], object]]:
     calls = {"sample": lambda: model.sample(_ROWS, torch.Generator())}
     width = getattr(model, "latent_dim", None)
     if hasattr(model, "encode"):
-        calls["encode"] = lambda: model.encode(torch.empty(_ROWS, *spec.shape, device=_GPU))
+        calls["encode"] = lambda: model.encode(torch.empty(_ROWS, *spec.shape, device=GPU))
     if hasattr(model, "decode") and isinstance(width, int):
-        calls["decode"] = lambda: model.decode(torch.empty(_ROWS, width, device=_GPU))
+        calls["decode"] = lambda: model.decode(torch.empty(_ROWS, width, device=GPU))
     return calls
 
 
@@ -76,10 +75,11 @@ def check_fit(method: Method, model: Model, spec: DataSpec) -> None:
     _put_on_gpu(model, mode)
     with switches_restored(), mode:
         image = spec.kind == "image"
-        data = torch.empty(spec.n_train, *spec.shape, dtype=torch.uint8 if image else torch.float32, device=_GPU)
-        labels = torch.zeros(spec.n_train, dtype=torch.int64, device=_GPU) if image else None
+        data = torch.empty(spec.n_train, *spec.shape, dtype=torch.uint8 if image else torch.float32, device=GPU)
+        labels = torch.zeros(spec.n_train, dtype=torch.int64, device=GPU) if image else None
         train = Samples(data, labels, label_names=[str(k) for k in range(CLASSES)])
-        _followed(lambda: method.fit(model, train, _FakeRun(device=_GPU)), "fit on a GPU")
+        run = _FakeRun(device=GPU)
+        followed(lambda: method.fit(model, train, run), "fit on a GPU", cure=_CURE, read=_READ)
 
 
 def _put_on_gpu(model: Model, mode: FakeTensorMode) -> None:
@@ -94,29 +94,8 @@ def _put_on_gpu(model: Model, mode: FakeTensorMode) -> None:
 
 
 def _like(x: Tensor) -> Tensor:
-    return torch.empty(x.shape, dtype=x.dtype, device=_GPU)
+    return torch.empty(x.shape, dtype=x.dtype, device=GPU)
 
 
 def _has_state(model: nn.Module) -> bool:
     return any(True for _ in model.parameters()) or any(True for _ in model.buffers())
-
-
-def _followed(call: Callable[[], object], what: str) -> object:
-    try:
-        return call()
-    except NotApplicableError:
-        raise
-    except Exception as error:
-        text = str(error)
-        if not any(sign.lower() in text.lower() for sign in (*_MIXED, _LEFT_BEHIND)):
-            raise NotApplicableError(f"{what} could not be followed: {type(error).__name__}{place_of(error)}") from None
-        got = (
-            "a tensor that is no parameter, buffer or argument, and stays on the CPU"
-            if _LEFT_BEHIND in text
-            else "a tensor on the CPU meets one on the GPU"
-        )
-        raise BrokenContractError(
-            expected=f"{what} keeps to the device of the model",
-            got=f"{got}{place_of(error)}; make tensors where others are: torch.zeros(n, device=x.device), z.to(x)",
-            read=f"{PAGE}#devices",
-        ) from error

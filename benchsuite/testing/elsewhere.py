@@ -1,7 +1,7 @@
 """Whether a feature extractor works on another device, tried without one.
 
 It is loaded for a GPU: what it keeps on the CPU is real, and what it moves to the GPU, or makes there, becomes a fake
-tensor, which has a device and no numbers; see benchsuite.testing.devices.
+tensor, which has a device and no numbers; see benchsuite.testing.fakes.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchsuite.errors import NotApplicableError
-from benchsuite.testing.contract import BrokenContractError, place_of
+from benchsuite.testing.contract import BrokenContractError
+from benchsuite.testing.fakes import GPU, followed
 from benchsuite.testing.features import PAGE, ROWS, LoadedExtractor
 from benchsuite.testing.surroundings import switches_restored
 
-_GPU = torch.device("cuda", 0)
-_MIXED = ("same device", "different devices", "device propagation")  # what torch says of it
+_CURE = "move what is loaded: net.to(device), weights.to(device), torch.ones(n, device=device)"
 
 
 def check_moved(extractor: LoadedExtractor) -> None:
@@ -33,32 +32,16 @@ def check_moved(extractor: LoadedExtractor) -> None:
     shape, read = extractor.home(), f"{PAGE}#the-map"
     plugin, cache = extractor.plugin, extractor.cache
     with switches_restored(), _gpu_pretended() as fakes, torch.no_grad():
-        features: Any = _followed(lambda: plugin.load(cache, _GPU), "load(cache, device)", read)
+        features: Any = followed(lambda: plugin.load(cache, GPU), "load for a GPU", cure=_CURE, read=read)
         with fakes:
-            rows = torch.empty(ROWS, *shape, device=_GPU)
-            found = _followed(lambda: features(rows), "an extractor on a GPU", read)
-    if isinstance(found, Tensor) and found.device != _GPU:
+            rows = torch.empty(ROWS, *shape, device=GPU)
+            found = followed(lambda: features(rows), "an extractor on a GPU", cure=_CURE, read=read)
+    if isinstance(found, Tensor) and found.device != GPU:
         raise BrokenContractError(
             expected="features of rows on 'cuda' are on 'cuda', where the extractor was loaded for it",
             got=f"they are on '{found.device}'; features.to(x.device)",
             read=read,
         )
-
-
-def _followed(call: Callable[[], object], what: str, read: str) -> object:
-    try:
-        return call()
-    except NotApplicableError:
-        raise
-    except Exception as error:
-        if not any(sign in str(error).lower() for sign in _MIXED):
-            raise NotApplicableError(f"{what} could not be followed: {type(error).__name__}{place_of(error)}") from None
-        raise BrokenContractError(
-            expected=f"{what} keeps to the device that it is loaded for",
-            got=f"a tensor on the CPU meets one on the GPU{place_of(error)}; move what is loaded: net.to(device), "
-            "weights.to(device), torch.ones(n, device=device)",
-            read=read,
-        ) from error
 
 
 class _OnlyGpuFaked(TorchDispatchMode):  # type: ignore[no-untyped-call]
