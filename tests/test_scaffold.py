@@ -57,7 +57,13 @@ def test_what_it_writes_installs_keeps_its_contract_and_runs(
     if kind == "reporter":
         command_line("run", "-m", "pca", "--metrics", "psnr", "--out", "RUN", check=0)
     result = command_line(*lines[4][1:], plugins=(site,), check=0)
-    assert name in result.stdout or (tmp_path / "RUN" / "report" / f"{name}.txt").stat().st_size
+    if kind == "reporter":
+        assert (tmp_path / "RUN" / "report" / f"{name}.txt").stat().st_size
+    elif kind == "executor":
+        (run,) = tmp_path.glob("runs/*/run.json")
+        assert f'"executor": "{name}"' in run.read_text(encoding="utf-8")
+    else:
+        assert name in result.stdout
 
 
 @pytest.mark.slow
