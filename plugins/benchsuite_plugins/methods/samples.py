@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -31,6 +30,7 @@ from benchsuite.kit.images import AsIs, ImageFile, decoded
 
 _ARRAYS = ("samples", "images", "x", "data", "arr_0")
 _LEAST = 2  # rows that anything can be said of
+_GENERATORS = 8  # whose orders are remembered
 _NAMED = 5  # bad images that a message names
 _AS_IT_IS = "nothing is resized or converted, since that would change scores"
 
@@ -52,7 +52,7 @@ class SamplesModel(Model):
     def __init__(self, shape: tuple[int, ...], count: int, dtype: torch.dtype) -> None:
         super().__init__()
         self.register_buffer("rows", torch.zeros(count, *shape, dtype=dtype))
-        self._orders: WeakKeyDictionary[torch.Generator, _Order] = WeakKeyDictionary()
+        self._orders: dict[int, _Order] = {}  # of the last few generators, which older torch cannot refer to weakly
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """The next ``n`` rows of a random order that ``generator`` decides, none of them twice.
@@ -60,14 +60,17 @@ class SamplesModel(Model):
         An order begins where a generator comes for the first time, and anew where it was seeded or drawn from
         elsewhere since. Raises UsageError for more rows than are left of it.
         """
-        order = self._orders.get(generator)
+        order = self._orders.get(id(generator))
         if order is None or not torch.equal(order.state, generator.get_state()):
             drawn = torch.randperm(len(self.rows), generator=generator)
             order = _Order(drawn, generator.get_state())
         if n > len(order.left):
             count = len(self.rows)
             raise UsageError(f"samples has {count} rows, and more are asked for; run with --samples {count}")
-        self._orders[generator] = _Order(order.left[n:], order.state)
+        self._orders.pop(id(generator), None)  # so that the latest is last
+        self._orders[id(generator)] = _Order(order.left[n:], order.state)
+        if len(self._orders) > _GENERATORS:
+            del self._orders[next(iter(self._orders))]
         rows = self.rows[order.left[:n].to(self.rows.device)]
         return rows.float().div_(255) if rows.dtype == torch.uint8 else rows
 
