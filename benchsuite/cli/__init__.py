@@ -39,7 +39,7 @@ class _Commands(LazyGroup):
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 ok, 1 a cell failed, 2 usage, 3 a regression, 4 no baseline, 130 interrupted.",
+    epilog="Exit codes: 0 ok, 1 a cell or a check failed, 2 usage, 3 a regression, 4 no baseline, 130 interrupted.",
 )
 @click.version_option(benchsuite.__version__, prog_name="benchsuite")
 def group() -> None:
