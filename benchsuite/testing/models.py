@@ -35,7 +35,9 @@ def checks_of_model(subject: str, trial: Trial) -> list[Check]:
         "learnt_numbers": _learnt_numbers,
         "pictures": _pictures,
     }
-    return [Check(subject, f"{part} keeps its promise", _where_there(part, run, trial)) for part, run in claims.items()]
+    return [
+        Check(subject, f"'{part}' is as the guide says", _where_there(part, run, trial)) for part, run in claims.items()
+    ]
 
 
 def _where_there(part: str, run: Callable[[Fit], None], trial: Trial) -> Callable[[], None]:
