@@ -145,6 +145,10 @@ READERS = {
     "harness/isolation.py": "the deadline of a cell",
     "harness/cellrunner.py": "how long a cell lasted that left no record",
     "cli/watching.py": "when to look again, and how long a run without a change is waited for",
+    "harness/catalogue.py": "since when plugins were being loaded",
+    "harness/freshness.py": "what was changed since then",
+    "testing/contract.py": "tells a person how long a check took",
+    "testing/executors.py": "whether cells ran at once",
     "features/classifier.py": "tells a person how long preparing took",
 }
 

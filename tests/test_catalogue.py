@@ -521,7 +521,7 @@ def test_each_kind_that_a_plugin_provides_is_a_row(acme: Path, tmp_path: Path) -
     assert watcher[1:3] == ["hooks", "benchsuite_cell_finished, benchsuite_cell_started"]
     assert [row[1:] for row in rows if row[0] == "unimportable"] == [["–", "–", "acme", "1.2", "broken"]]
     reason = "unimportable (acme 1.2, module acme.unimportable) is broken: ImportError: acme needs a library that is "
-    assert f"\n\n{reason}not there\n" in table
+    assert f"\n\n{reason}not there, at {acme / 'acme' / 'unimportable.py'}:3\n" in table
 
 
 def test_reasons_are_read_in_a_terminal_of_a_hundred_columns(acme: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ class Check:
 
 def tried(check: Check) -> Finding:
     """The check, tried. Whatever a plugin raises is a finding, SystemExit included; KeyboardInterrupt is raised."""
-    began = time.perf_counter()
+    began = time.monotonic()
     verdict: Verdict
     try:
         text = check.run() or ""
@@ -55,7 +55,7 @@ def tried(check: Check) -> Finding:
         verdict, text = "failed", reason_of(error)
         if not isinstance(error, BrokenContractError):
             text += f"{place_of(error)}\n{''.join(traceback.format_exception(error)).rstrip()}"
-    return Finding(check.subject, check.claim, verdict, text, time.perf_counter() - began)
+    return Finding(check.subject, check.claim, verdict, text, time.monotonic() - began)
 
 
 @contextmanager
