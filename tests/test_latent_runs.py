@@ -22,7 +22,8 @@ PLUGINS = ("prior_fit", "clusters", "paths", "recovery", "noise", "curves", "siz
 METRICS = [name for p in REGISTRY.plugins if p.name in PLUGINS for name in p.provides.get("metrics", [])]
 RECONSTRUCTIONS = [f"psnr[codes_by={by}]" for by in ("own", "mse", "lap1", "reversal")] + ["psnr_quantiles"]
 COSTS = {"parameters", "flops"}
-METHODS = [name for p in REGISTRY.plugins if p.distribution == "benchsuite" for name in p.provides.get("methods", [])]
+BUILT_IN = [name for p in REGISTRY.plugins if p.distribution == "benchsuite" for name in p.provides.get("methods", [])]
+METHODS = [name for name in BUILT_IN if name != "samples"]  # all metrics on which are in test_samples_method.py
 NO_PATH = "the ends of every path decode to the same"  # as those of a model that was hardly trained may
 FEW = {"images": 6, "rows": 60, "draws": 50, "pairs": 10, "restarts": 2}
 SMALL = {"epochs": 1, "width": 4, "prior_width": 4, "reversal_steps": 2, "prior_epochs": 1, "retraining_epochs": 1}
