@@ -15,6 +15,7 @@ from conftest import FIXTURES, CommandLine, environment
 from benchsuite.errors import PluginError, UsageError
 from benchsuite.harness import pluginfiles
 from benchsuite.harness.belonging import are_of_one
+from benchsuite.harness.store import RunStore
 
 METHOD = '''"""A constant."""
 
@@ -110,6 +111,8 @@ def test_a_file_in_a_package_may_import_from_its_package(tmp_path: Path, command
     (tmp_path / "acme_shades" / "levels.py").write_text("LEVEL = 0.5\n")
     write(tmp_path / "acme_shades" / "grey.py", imports="from .levels import LEVEL", level="LEVEL")
     command_line(*RUN, "--plugin", "acme_shades/grey.py", "-m", "grey", env={"COLUMNS": "200"}, check=0)
+    (record,) = RunStore(tmp_path / "out").records()
+    assert record.cell.method == "grey" and record.status == "ok"
 
 
 @pytest.mark.parametrize("name", ["json", "torch", "zipimport"])

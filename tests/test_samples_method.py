@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -307,20 +308,24 @@ def test_a_damaged_archive_is_refused_before_anything_is_believed_of_it(case: st
     damage, message = UNREADABLE[case]
     path = saved(tmp_path / "x.npz", x=pictures(70, 9, 7))
     damage(tmp_path / "x.npz")
-    refused_by_name(path, message)
+    for ask in questions(path):
+        with pytest.raises(ParameterError, match=f"samples: path='{path}' cannot be used: .*({message})"):
+            ask()
 
 
 @pytest.mark.parametrize("header", BAD_HEADERS)
 def test_a_damaged_array_is_refused_before_anything_is_believed_of_it(header: str, tmp_path: Path) -> None:
-    (tmp_path / "x.npy").write_bytes(array_file(header))
-    refused_by_name(str(tmp_path / "x.npy"), BAD_HEADERS[header])
-
-
-def refused_by_name(path: str, message: str) -> None:
-    method = SamplesMethod(path=path)
-    for ask in (method.content, method.most_samples, lambda: fitted(path, (1, 9, 7))):
-        with pytest.raises(ParameterError, match=f"samples: path='{path}' cannot be used: .*({message})"):
+    path = str(tmp_path / "x.npy")
+    Path(path).write_bytes(array_file(header))
+    for ask in questions(path):
+        with pytest.raises(ParameterError, match=f"samples: path='{path}' cannot be used: .*({BAD_HEADERS[header]})"):
             ask()
+
+
+def questions(path: str) -> list[Callable[[], object]]:
+    """Whatever looks at the files of the method."""
+    method = SamplesMethod(path=path)
+    return [method.content, method.most_samples, lambda: fitted(path, (1, 9, 7))]
 
 
 class Hostile:
