@@ -18,6 +18,7 @@ FLOORS = [
     ["contracts", "reports", "hookspecs", "kit.energy"],
     [
         "kit.files",
+        "kit.seeds",
         "kit.prefetch",
         "kit.timing",
         "kit.images",

@@ -19,7 +19,8 @@ def are_of_one(place: Path, path: Path) -> bool:
     place, belong with whatever lies in the folder that they are imported from.
     """
     if _is_installed(place) or _is_installed(path):
-        return _is_installed(place) and _is_installed(path) and bool(_distributions(place) & _distributions(path))
+        own = _distributions(path) if _is_installed(place) and _is_installed(path) else set()
+        return bool(own) and bool(own & _distributions(place))
     return place.is_relative_to(root_of(path))
 
 

@@ -26,6 +26,7 @@ from benchsuite.kit.files import digest
 from benchsuite.kit.moments import Moments
 from benchsuite.kit.samples import Reconstructions, Samples
 from benchsuite.kit.scratch import collected
+from benchsuite.kit.seeds import seed_all
 from benchsuite.kit.timing import Timings
 
 _BATCH = 256
@@ -229,9 +230,7 @@ class Evaluation:
         before = random.getstate(), np.random.get_state()
         devices = [self.train.device] if self.train.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            random.seed(seed)
-            np.random.seed(seed)
-            torch.manual_seed(seed)
+            seed_all(seed)
             try:
                 yield
             finally:

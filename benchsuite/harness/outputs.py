@@ -8,7 +8,7 @@ from torch import Tensor
 from benchsuite.contracts import Dataset, DataSpec
 from benchsuite.errors import ContractError, DivergedError
 
-_TOLERANCE = 1e-4  # how far outside [0, 1] rounding may take an image
+TOLERANCE = 1e-4  # how far outside [0, 1] rounding may take an image
 
 
 def check_output(method: str, call: str, x: object, n: int, spec: DataSpec, dataset: Dataset) -> Tensor:
@@ -29,6 +29,6 @@ def check_output(method: str, call: str, x: object, n: int, spec: DataSpec, data
     if spec.kind != "image":
         return x
     low, high = float(x.min()), float(x.max())
-    if low < -_TOLERANCE or high > 1 + _TOLERANCE:
+    if low < -TOLERANCE or high > 1 + TOLERANCE:
         raise ContractError(f"{method}: {call} returned values from {low:.4g} to {high:.4g}; images are in [0, 1]")
     return torch.clamp(x, 0, 1)

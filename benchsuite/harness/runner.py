@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import traceback
 from collections.abc import Callable, Mapping
@@ -11,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from benchsuite.contracts import Cell, Dataset, DataSpec, Method, MetricRow, Model, PhaseRow, Record, Status
@@ -41,6 +39,7 @@ from benchsuite.harness.store import RunStore
 from benchsuite.kit.files import replacing
 from benchsuite.kit.nets import sizes_of
 from benchsuite.kit.samples import Samples
+from benchsuite.kit.seeds import seed_all
 from benchsuite.kit.timing import Timings
 from benchsuite.kit.training import Run
 
@@ -179,9 +178,7 @@ class _Work:
         self.device = _resolve_device(self.cell.device)
         self.timings = Timings(self.device)
         _allow_tf32(self.cell.precision != "fp32")
-        random.seed(self.cell.seed)
-        np.random.seed(self.cell.seed % 2**32)
-        torch.manual_seed(self.cell.seed)
+        seed_all(self.cell.seed)
 
     def _build(self) -> tuple[Method, Dataset, Samples, DataSpec, Model]:
         cell = self.cell

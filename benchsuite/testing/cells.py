@@ -19,9 +19,9 @@ from benchsuite.harness.loading import load_split
 from benchsuite.harness.recipe import parse_selections
 from benchsuite.harness.registry import load_registry
 from benchsuite.kit.samples import Samples
+from benchsuite.kit.seeds import seed_all
 from benchsuite.kit.timing import Timings
 from benchsuite.kit.training import Run
-from benchsuite.testing.surroundings import seed_all
 
 SAMPLES = 128  # as many as an extrapolated Frechet distance of 32 features takes
 TRAIN = 128

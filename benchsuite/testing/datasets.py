@@ -13,7 +13,8 @@ from benchsuite.errors import NotApplicableError
 from benchsuite.harness.binding import extractor_of
 from benchsuite.harness.registry import load_registry
 from benchsuite.kit.samples import Samples, evenly_spaced
-from benchsuite.testing.claims import check_name
+from benchsuite.kit.seeds import seed_all
+from benchsuite.testing.claims import check_name, with_defaults
 from benchsuite.testing.contract import BrokenContractError, Check, as_test, calling
 from benchsuite.testing.labels import check_labels
 from benchsuite.testing.laws import check_law
@@ -23,7 +24,7 @@ from benchsuite.testing.parameterised import checks_of_parameterised
 from benchsuite.testing.preparing import check_writes_nothing
 from benchsuite.testing.returned import check_returned
 from benchsuite.testing.splits import check_apart
-from benchsuite.testing.surroundings import generators_kept, seed_all, switches_restored
+from benchsuite.testing.surroundings import generators_kept, switches_restored
 from benchsuite.testing.untouched import check_untouched
 
 _SPLITS: tuple[Split, ...] = get_args(Split)
@@ -60,6 +61,7 @@ def dataset_checks(dataset: type[Dataset] | Dataset) -> list[Check]:
         "dataset",
         dataset,
         of_class={"says its kind and the size of its codes": _words},
+        by_default=with_defaults,
         on_trial=LoadedDataset,
         claims=claims,
         foremost="loads both splits",

@@ -13,7 +13,7 @@ from benchsuite.contracts import Dataset, FeatureExtractor, Kind
 from benchsuite.errors import NotApplicableError, PluginError, UsageError
 from benchsuite.harness.binding import make
 from benchsuite.harness.registry import load_registry
-from benchsuite.testing.claims import check_name
+from benchsuite.testing.claims import check_name, with_defaults
 from benchsuite.testing.contract import BrokenContractError, Check, as_test, calling
 from benchsuite.testing.elsewhere import check_moved
 from benchsuite.testing.features import CPU, PAGE, ROWS, LoadedExtractor, applied, loaded
@@ -60,6 +60,7 @@ def extractor_checks(extractor: type[FeatureExtractor] | FeatureExtractor) -> li
         "feature extractor",
         extractor,
         of_class={"says its kind": _words},
+        by_default=with_defaults,
         on_trial=LoadedExtractor,
         claims=claims,
         foremost="gives features",

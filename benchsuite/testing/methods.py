@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 from benchsuite.contracts import Method
 from benchsuite.errors import NotApplicableError
-from benchsuite.testing.claims import checks_of_claims, skipped
 from benchsuite.testing.contract import BrokenContractError, Check, as_test, calling
-from benchsuite.testing.declared import checks_of_parameters, checks_of_words
 from benchsuite.testing.devices import check_fit, check_moved
-from benchsuite.testing.models import checks_of_model
+from benchsuite.testing.models import model_claims
+from benchsuite.testing.parameterised import checks_of_parameterised
 from benchsuite.testing.returned import check_returned
 from benchsuite.testing.surroundings import generators_kept
 from benchsuite.testing.tiny import SHAPES, CutError, TinyRun, called, tiny_samples
@@ -37,13 +36,6 @@ def method_contract(method: type[Method] | Method) -> Callable[[Check], None]:
 
 def method_checks(method: type[Method] | Method) -> list[Check]:
     """Every check of a method: of what it declares, and of what it does with tiny data on the processor."""
-    cls = method if isinstance(method, type) else type(method)
-    subject = f"method '{cls.name}'"
-    declared = checks_of_words(subject, cls) + checks_of_parameters(subject, cls)
-    try:
-        trial = Trial(brief(cls) if isinstance(method, type) else method)
-    except NotApplicableError as error:
-        return [*declared, skipped(subject, "trains", str(error))]
     claims: dict[str, Callable[[Trial], str | None]] = {
         "can be fitted to images or vectors, or says that it is not for them": _applies,
         "samples have the shape and range of the data": _shapes,
@@ -60,7 +52,15 @@ def method_checks(method: type[Method] | Method) -> list[Check]:
         "the model works on another device": _moves,
         "fit works on another device": _fits_elsewhere,
     }
-    return declared + checks_of_claims(subject, claims, trial) + checks_of_model(subject, trial)
+    return checks_of_parameterised(
+        "method",
+        method,
+        of_class={},
+        by_default=brief,
+        on_trial=Trial,
+        claims=claims | model_claims(),
+        foremost="trains",
+    )
 
 
 def _applies(trial: Trial) -> str | None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchsuite.errors import NotApplicableError
-from benchsuite.testing.contract import BrokenContractError, Check, calling
+from benchsuite.testing.contract import BrokenContractError, calling
 from benchsuite.testing.returned import check_returned
 from benchsuite.testing.surroundings import generators_kept
 from benchsuite.testing.trial import PAGE, Fit, Trial
@@ -19,9 +19,9 @@ _SOME = 7
 _RTOL, _ATOL = 1e-3, 1e-4  # what another order of sums makes of float32
 
 
-def checks_of_model(subject: str, trial: Trial) -> list[Check]:
-    """Checks of codes, densities, the prior and pictures."""
-    claims: dict[str, Callable[[Fit], None]] = {
+def model_claims() -> dict[str, Callable[[Trial], str | None]]:
+    """Claims on codes, densities, the prior and pictures."""
+    parts: dict[str, Callable[[Fit], None]] = {
         "encode": _encode,
         "decode": _decode,
         "codes": _codes,
@@ -35,13 +35,11 @@ def checks_of_model(subject: str, trial: Trial) -> list[Check]:
         "learnt_numbers": _learnt_numbers,
         "pictures": _pictures,
     }
-    return [
-        Check(subject, f"'{part}' is as the guide says", _where_there(part, run, trial)) for part, run in claims.items()
-    ]
+    return {f"'{part}' is as the guide says": _where_there(part, run) for part, run in parts.items()}
 
 
-def _where_there(part: str, run: Callable[[Fit], None], trial: Trial) -> Callable[[], None]:
-    def checked() -> None:
+def _where_there(part: str, run: Callable[[Fit], None]) -> Callable[[Trial], None]:
+    def checked(trial: Trial) -> None:
         fit = trial.home()
         if not hasattr(fit.model, part):
             raise NotApplicableError(f"the model has no {part}")

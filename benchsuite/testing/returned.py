@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from benchsuite.harness.outputs import TOLERANCE
 from benchsuite.testing.contract import BrokenContractError
-
-_TOLERANCE = 1e-4  # how far outside [0, 1] rounding may take an image
 
 
 def check_returned(x: object, *, call: str, shape: tuple[int, ...], image: bool = False, read: str) -> Tensor:
@@ -30,6 +29,6 @@ def _wrong(x: object, shape: tuple[int, ...], image: bool) -> str | None:
     if not bool(torch.isfinite(x).all()):
         return "NaN or infinity among them"
     low, high = float(x.min()), float(x.max())
-    if image and (low < -_TOLERANCE or high > 1 + _TOLERANCE):
+    if image and (low < -TOLERANCE or high > 1 + TOLERANCE):
         return f"values from {low:.4g} to {high:.4g}"
     return None

@@ -15,13 +15,6 @@ import torch
 from benchsuite.testing.contract import BrokenContractError
 
 
-def seed_all(seed: int) -> None:
-    """Seed the global generators as a cell does before it calls a plugin."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-
-
 def generators() -> dict[str, object]:
     """The states of the global generators, which compare."""
     kind, keys, *rest = np.random.get_state(legacy=True)

@@ -14,11 +14,12 @@ from torch import Tensor
 from benchsuite.contracts import DataSpec, Method, Model
 from benchsuite.errors import NotApplicableError, ParameterError, UsageError
 from benchsuite.kit.samples import Samples
+from benchsuite.kit.seeds import seed_all
 from benchsuite.parameters import parameters_of
 from benchsuite.testing.claims import check_required
 from benchsuite.testing.contract import BrokenContractError, calling
 from benchsuite.testing.network import network_refused
-from benchsuite.testing.surroundings import generators, in_common, seed_all, switches_restored
+from benchsuite.testing.surroundings import generators, in_common, switches_restored
 from benchsuite.testing.tiny import RARE_SHAPES, ROWS, SHAPES, TinyRun, called, spec_of, tiny_samples
 
 PAGE = "docs/plugins/methods.md"
